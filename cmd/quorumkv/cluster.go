@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newCluster() *cobra.Command {
+	want := layout{Nodes: 3, Port: 2379}
+	dir := "cluster.quorumkv"
+	cmd := &cobra.Command{
+		Use:   "cluster [flags]",
+		Short: "Start a local cluster of 3 or 5 nodes, to try things out",
+		Long: `cluster starts 3 or 5 quorumkv processes on 127.0.0.1, waits until all are healthy, and says where they are and
+what to try. Node i serves clients on PORT+10000*(i-1) and its peers one port above. Ctrl-C stops all nodes in order.
+Started again with the same folder, the cluster goes on with its data.`,
+		Example: `  # three nodes on ports 2379, 12379 and 22379
+  quorumkv cluster
+
+  # five nodes on ports 3000, 13000, 23000, 33000 and 43000
+  quorumkv cluster --nodes 5 --port 3000 --data-dir five`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("cluster takes flags only, not %q", args[0])}
+			}
+			if err := want.validate(); err != nil {
+				return usageError{err}
+			}
+			flags := cmd.Flags()
+			return runCluster(dir, want, flags.Changed("nodes"), flags.Changed("port"), cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.IntVar(&want.Nodes, "nodes", want.Nodes, "number of nodes: 3 or 5")
+	flags.StringVar(&dir, "data-dir", dir, "folder of the nodes' data, logs and configuration files")
+	flags.IntVar(&want.Port, "port", want.Port, "port on which the first node serves clients")
+	if err := cmd.MarkFlagDirname("data-dir"); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+func runCluster(dir string, want layout, nodesGiven, portGiven bool, out io.Writer) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("find --data-dir: %w", err)
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's file: %w", err)
+	}
+	l, err := chooseLayout(dir, want, nodesGiven, portGiven)
+	if err != nil {
+		return err
+	}
+	nodes := l.makeNodes(dir)
+	if err := checkPorts(nodes); err != nil {
+		return err
+	}
+	if err := writeFolder(dir, l, nodes); err != nil {
+		return err
+	}
+	stop, hurry, restore := stopSignals()
+	defer restore()
+	c := &localCluster{
+		dir: dir, nodes: nodes, binary: binary, command: os.Args[0], out: out,
+		healthLimit: 2 * time.Minute, stopLimit: 10 * time.Second,
+	}
+	return c.run(stop, hurry)
+}
+
+// stopSignals returns a context that ends at the first Ctrl-C (or SIGTERM, or SIGHUP unless nohup had it ignored) and one
+// that ends at the next, provided that signalGrace lies between.
+func stopSignals() (stop, hurry context.Context, restore func()) {
+	stop, cancelStop := context.WithCancel(context.Background())
+	hurry, cancelHurry := context.WithCancel(context.Background())
+	kinds := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		kinds = append(kinds, syscall.SIGHUP)
+	}
+	signals := make(chan os.Signal, 2) // the runtime sends; room for the two that count
+	signal.Notify(signals, kinds...)
+	go func() {
+		var first time.Time
+		for range signals {
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				cancelStop()
+			case time.Since(first) >= signalGrace:
+				cancelHurry()
+			}
+		}
+	}()
+	return stop, hurry, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancelStop()
+		cancelHurry()
+	}
+}

@@ -1,0 +1,284 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
+)
+
+// checker holds what must be true, looked at while the run goes on and at its end.
+//
+//   - one leader per term, as the nodes themselves report it
+//   - term, commit and applied never go back within one life
+//   - equal history hash at equal applied index, whenever two nodes were seen at the same index
+//   - a read answers with a revision at least as new as every write and read that was answered before it began, and
+//     with the newest write to its key that is not newer than that revision, as far as acknowledged writes tell
+//   - every acknowledged write is in the store in the end, under its revision; a unique put was applied once
+//   - in the end all nodes reach the same index with the same hash and the same dump, within the healing phase
+//
+// Not covered: writes with unknown outcome may or may not appear.
+type checker struct {
+	w       *world
+	leaders map[uint64]uint64 // term -> leader
+	hashes  map[uint64]uint64 // applied index -> history hash
+	last    []raftnode.Status // per node, of this life
+	lives   []int
+
+	newest int64 // highest revision in any answer so far
+	acked  map[int64]*operation
+	probe  *operation // the write that must succeed after healing
+}
+
+func newChecker(w *world) *checker {
+	return &checker{
+		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, acked: map[int64]*operation{},
+		last: make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes),
+	}
+}
+
+// published looks at every state that a node publishes.
+func (c *checker) published(n *node, s raftnode.Status, v *apply.View) {
+	c.w.trace.event(c.w.queue.now, n.index+1, "state "+s.Role.String(), s.Term, s.Leader, s.Commit, s.Applied, s.HistoryHash)
+	if s.Role == raft.StateLeader {
+		other, ok := c.leaders[s.Term]
+		if ok && other != s.MemberID {
+			c.w.violation("nodes %d and %d both lead in term %d", other, s.MemberID, s.Term)
+		}
+		if !ok {
+			c.leaders[s.Term] = s.MemberID
+			c.w.count.Elections++
+		}
+	}
+	if old := c.last[n.index]; c.lives[n.index] == n.life {
+		if s.Term < old.Term || s.Commit < old.Commit || s.Applied < old.Applied {
+			c.w.violation("node %d went back: term %d to %d, commit %d to %d, applied %d to %d", n.index+1,
+				old.Term, s.Term, old.Commit, s.Commit, old.Applied, s.Applied)
+		}
+	}
+	c.last[n.index], c.lives[n.index] = s, n.life
+	if s.Applied == 0 {
+		return
+	}
+	if hash, ok := c.hashes[s.Applied]; ok && hash != s.HistoryHash {
+		c.w.violation("node %d has history hash %x at index %d, another node had %x", n.index+1, s.HistoryHash, s.Applied, hash)
+	}
+	c.hashes[s.Applied] = s.HistoryHash
+	if v != nil && v.Index != s.Applied {
+		c.w.violation("node %d publishes a view of index %d with applied index %d", n.index+1, v.Index, s.Applied)
+	}
+}
+
+// wrote takes an acknowledged write.
+func (c *checker) wrote(op *operation, r apply.Response) {
+	changed := true
+	switch op.kind {
+	case opDelete:
+		changed = r.DeleteRange.GetDeleted() > 0
+	case opSwap:
+		changed = r.Txn.GetSucceeded()
+	case opCompact:
+		changed = false
+	}
+	if changed {
+		if other, ok := c.acked[op.revision]; ok {
+			c.w.violation("revision %d was acknowledged to %s %s=%s and to %s %s=%s", op.revision,
+				other.kind, other.key, other.value, op.kind, op.key, op.value)
+		}
+		c.acked[op.revision] = op
+	}
+	c.newest = max(c.newest, op.revision)
+}
+
+// read takes an answered linearizable read.
+func (c *checker) read(op *operation) {
+	c.newest = max(c.newest, op.revision)
+	if op.found && op.modRevision > op.revision {
+		c.w.violation("read of %s at revision %d found mod revision %d", op.key, op.revision, op.modRevision)
+	}
+	if w := c.acked[op.modRevision]; op.found && w != nil && (w.key != op.key || w.value != op.got) {
+		c.w.violation("read of %s found %q with mod revision %d, which was acknowledged to %s=%s", op.key, op.got,
+			op.modRevision, w.key, w.value)
+	}
+}
+
+// realTime checks the order of all answered operations: one that ended before another began must not have the higher
+// revision. Only the running maximum of ended operations matters.
+func (c *checker) realTime() {
+	ops := slices.DeleteFunc(slices.Clone(c.w.load.ops), func(o *operation) bool { return !o.acked })
+	byBegin := slices.Clone(ops)
+	slices.SortStableFunc(byBegin, func(a, b *operation) int { return compare(a.begin, b.begin) })
+	slices.SortStableFunc(ops, func(a, b *operation) int { return compare(a.end, b.end) })
+	ended, newest := 0, &operation{}
+	for _, op := range byBegin {
+		for ended < len(ops) && ops[ended].end < op.begin {
+			if ops[ended].revision > newest.revision {
+				newest = ops[ended]
+			}
+			ended++
+		}
+		if op.revision < newest.revision {
+			c.w.violation("%s of %s, begun at %v, answered with revision %d; %s of %s had ended at %v with revision %d",
+				op.kind, op.key, op.begin, op.revision, newest.kind, newest.key, newest.end, newest.revision)
+			return
+		}
+	}
+}
+
+func compare[T ~int64](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// readsSawWrites checks each read against the acknowledged writes: the newest one to its key at or below the read's
+// revision must be the one it found, or an unacknowledged one that is newer still.
+func (c *checker) readsSawWrites() {
+	perKey := map[string][]*operation{}
+	for _, rev := range sortedKeys(c.acked) {
+		op := c.acked[rev]
+		perKey[op.key] = append(perKey[op.key], op)
+	}
+	for _, r := range c.w.load.ops {
+		if r.kind != opGet || !r.acked {
+			continue
+		}
+		writes := perKey[r.key]
+		i, _ := slices.BinarySearchFunc(writes, r.revision+1, func(o *operation, rev int64) int { return compare(o.revision, rev) })
+		if i == 0 {
+			continue
+		}
+		w := writes[i-1]
+		missed := r.found && r.modRevision < w.revision
+		if !r.found && w.kind != opDelete && !c.unknownDelete(r) {
+			missed = true
+		}
+		if missed {
+			c.w.violation("read of %s at revision %d found mod revision %d (found: %v), but %s=%s was acknowledged at revision %d",
+				r.key, r.revision, r.modRevision, r.found, w.kind, w.value, w.revision)
+			return
+		}
+	}
+}
+
+// unknownDelete tells whether a delete without an answer may explain that the key was not found.
+func (c *checker) unknownDelete(r *operation) bool {
+	return slices.ContainsFunc(c.w.load.ops, func(o *operation) bool {
+		return o.kind == opDelete && o.key == r.key && !o.acked && o.begin < r.end
+	})
+}
+
+// converged tells whether the cluster has done, after healing, all that it must do.
+func (c *checker) converged() bool {
+	if c.w.load.flying > 0 {
+		return false
+	}
+	if c.probe == nil {
+		c.probe = c.w.load.probe()
+		return false
+	}
+	if !c.probe.acked {
+		if c.probe.end != 0 {
+			c.probe = c.w.load.probe() // refused or timed out: an election may still be on
+		}
+		return false
+	}
+	first := c.w.nodes[0].stat
+	for _, n := range c.w.nodes {
+		if n.raft == nil || !n.stat.Ready || n.stat.Applied != first.Applied || n.stat.Applied != n.stat.Commit {
+			return false
+		}
+	}
+	return true
+}
+
+// final looks at the state after healing.
+func (c *checker) final() {
+	if c.w.failure != "" {
+		return
+	}
+	if !c.converged() {
+		c.w.violation("the cluster did not converge within %v of healing: %s", c.w.opt.Heal, c.describe())
+		return
+	}
+	c.realTime()
+	c.readsSawWrites()
+	var dumps [][]byte
+	for _, n := range c.w.nodes {
+		c.survived(n)
+		dumps = append(dumps, c.dump(n))
+	}
+	for i := range dumps {
+		if c.w.failure == "" && !bytes.Equal(dumps[i], dumps[0]) {
+			c.w.violation("node %d holds other data than node 1 at the same index", i+1)
+		}
+	}
+}
+
+// survived finds every acknowledged write in a node's store, unless its revision is compacted.
+func (c *checker) survived(n *node) {
+	kv := n.view.KV
+	for _, rev := range sortedKeys(c.acked) {
+		op := c.acked[rev]
+		if op.kind == opUnique {
+			res, err := kv.Range([]byte(op.key), nil, mvcc.RangeOptions{})
+			if err != nil || len(res.KVs) != 1 || res.KVs[0].Version != 1 || res.KVs[0].ModRevision != rev {
+				c.w.violation("node %d: unique key %s, acknowledged at revision %d, now %v (%v)", n.index+1, op.key, rev, res.KVs, err)
+				return
+			}
+		}
+		if rev < kv.CompactRevision() || op.kind == opDelete {
+			continue
+		}
+		res, err := kv.Range([]byte(op.key), nil, mvcc.RangeOptions{Revision: rev})
+		if err != nil || len(res.KVs) != 1 || res.KVs[0].ModRevision != rev || string(res.KVs[0].Value) != op.value {
+			c.w.violation("node %d lost %s of %s=%s, acknowledged at revision %d: found %v (%v)", n.index+1, op.kind, op.key,
+				op.value, rev, res.KVs, err)
+			return
+		}
+	}
+}
+
+func (c *checker) dump(n *node) []byte {
+	res, err := n.view.KV.Range([]byte{0}, []byte{0}, mvcc.RangeOptions{})
+	if err != nil {
+		c.w.violation("node %d: dump: %v", n.index+1, err)
+		return nil
+	}
+	var b bytes.Buffer
+	for _, kv := range res.KVs {
+		fmt.Fprintf(&b, "%q %d %d %d %q\n", kv.Key, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Value)
+	}
+	hash, err := n.view.KV.HashKV(0)
+	fmt.Fprintf(&b, "%+v %v %x\n", hash, err, n.view.HistoryHash)
+	return b.Bytes()
+}
+
+func (c *checker) describe() string {
+	var b bytes.Buffer
+	for _, n := range c.w.nodes {
+		fmt.Fprintf(&b, "node %d: up %v, %s, leader %d, term %d, commit %d, applied %d, last %d, ready %v, restoring %v; ",
+			n.index+1, n.raft != nil, n.stat.Role, n.stat.Leader, n.stat.Term, n.stat.Commit, n.stat.Applied, n.stat.Last,
+			n.stat.Ready, n.stat.Restoring)
+	}
+	fmt.Fprintf(&b, "%d operations in flight", c.w.load.flying)
+	return b.String()
+}
+
+func sortedKeys[V any](m map[int64]V) []int64 {
+	keys := make([]int64, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

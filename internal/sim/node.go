@@ -1,0 +1,188 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+// node is one member: its disk, which survives crashes, and its process, which does not.
+type node struct {
+	w     *world
+	index int
+	id    uint64
+	rng   *rand.Rand
+
+	fs   *memfs.FS
+	life int            // grows at each start; events of an earlier life do nothing
+	raft *raftnode.Node // nil while down
+	view *apply.View    // as last published
+	stat raftnode.Status
+}
+
+// start boots the process on the disk as it is. A crash may strike during the boot.
+func (n *node) start() {
+	n.life++
+	life := n.life
+	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
+	n.view, n.stat = nil, raftnode.Status{}
+	var opened *raftnode.Node
+	crashed, err := memfs.Catch(func() (err error) {
+		opened, err = raftnode.Open(n.env(life), n.config(life))
+		return err
+	})
+	switch {
+	case crashed:
+		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
+		return
+	case err != nil:
+		n.w.violation("node %d does not start: %v", n.index+1, err)
+		return
+	}
+	n.raft = opened
+	n.guard(opened.Start)
+}
+
+func (n *node) config(life int) raftnode.Config {
+	return raftnode.Config{
+		ClusterID:       1,
+		MemberID:        n.id,
+		Members:         n.w.members,
+		SnapshotEntries: n.w.opt.SnapshotEntries,
+		CatchUpEntries:  n.w.opt.CatchUpEntries,
+		SegmentBytes:    32 << 10,
+		ChunkBytes:      8 << 10,
+		Backend:         backend.Options{MapBytes: 1 << 20, NoSync: true},
+		Publish: func(s raftnode.Status, v *apply.View) {
+			if n.life == life {
+				n.stat, n.view = s, v
+				n.w.check.published(n, s, v)
+			}
+		},
+		Failed: func(err error) {
+			if n.life == life {
+				n.w.violation("node %d failed: %v", n.index+1, err)
+			}
+		},
+	}
+}
+
+// env is the node's world for one life. Once that life is over, nothing it had planned happens.
+func (n *node) env(life int) env.Env {
+	lanes := map[string]*lane{}
+	e := env.Env{
+		Clock: &clock{n: n, life: life},
+		FS:    n.fs,
+		Net:   port{n},
+		Rand:  rand.New(rand.NewPCG(n.rng.Uint64(), n.rng.Uint64())),
+		Post:  func(f func()) { n.w.queue.after(0, n.living(life, f)) },
+	}
+	e.Lane = func(name string) env.Lane {
+		if lanes[name] == nil {
+			lanes[name] = &lane{n: n, life: life}
+		}
+		return lanes[name]
+	}
+	return e
+}
+
+// living returns f guarded: it runs only in the same life, and a crash in it ends that life.
+func (n *node) living(life int, f func()) func() {
+	return func() {
+		if n.life == life {
+			n.guard(f)
+		}
+	}
+}
+
+// guard runs a piece of the process; a crash at a file operation in it takes the process down.
+func (n *node) guard(f func()) {
+	if crashed, _ := memfs.Catch(func() error { f(); return nil }); crashed {
+		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
+	}
+}
+
+// crash ends the process. After a power loss any part of what was not synced may be missing.
+func (n *node) crash(powerLoss bool) {
+	kind := "killed"
+	if powerLoss {
+		kind = "power lost"
+	}
+	n.w.trace.event(n.w.queue.now, n.index+1, kind, uint64(n.life))
+	n.w.count.Crashes++
+	n.fs.Kill() // closing what the process had open must change nothing
+	if n.raft != nil {
+		n.raft.Abandon()
+	}
+	n.raft, n.view = nil, nil
+	n.life++
+	if powerLoss {
+		n.fs = n.fs.CrashClone(n.rng, n.mapRoot())
+	} else {
+		n.fs = n.fs.ProcessCrash()
+	}
+	life := n.life
+	n.w.queue.after(exponential(n.rng, n.w.opt.DownFor), func() {
+		if n.life == life {
+			n.start()
+		}
+	})
+}
+
+// mapRoot is a fresh folder on the RAM disk for the files that bbolt maps.
+func (n *node) mapRoot() string {
+	dir := filepath.Join(n.w.dir, fmt.Sprintf("n%d-%d", n.index+1, n.life))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		panic(err)
+	}
+	return dir
+}
+
+type clock struct {
+	n    *node
+	life int
+}
+
+func (c *clock) Now() time.Duration { return c.n.w.queue.now }
+func (c *clock) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(c.n.w.queue.now) }
+func (c *clock) After(d time.Duration, f func()) (stop func()) {
+	stopped := false
+	c.n.w.queue.after(d, c.n.living(c.life, func() {
+		if !stopped {
+			f()
+		}
+	}))
+	return func() { stopped = true }
+}
+
+// lane runs each job in one step, at the moment when it would be done.
+type lane struct {
+	n    *node
+	life int
+	free time.Duration // when the last job queued will be done
+}
+
+func (l *lane) Do(work func() error, done func(error)) {
+	l.free = max(l.free, l.n.w.queue.now) + exponential(l.n.rng, l.n.w.opt.LaneTime)
+	l.n.w.queue.at(l.free, l.n.living(l.life, func() {
+		err := work()
+		l.n.w.queue.after(0, l.n.living(l.life, func() { done(err) }))
+	}))
+}
+
+type port struct{ n *node }
+
+func (p port) Send(to uint64, m *peerpb.Message) { p.n.w.net.send(p.n.index, to, m) }
+
+func exponential(rng *rand.Rand, mean time.Duration) time.Duration {
+	return time.Duration(rng.ExpFloat64()*float64(mean)) + time.Microsecond
+}

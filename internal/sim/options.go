@@ -1,0 +1,72 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Options are everything that a seed decides before the run starts: a different mix of faults each time, each one on
+// with probability one half, so that rare combinations come up (swarm testing).
+type Options struct {
+	Nodes   int
+	Clients int
+	// Faulty is the length of the first phase, Heal the bound of the second.
+	Faulty, Heal time.Duration
+
+	Loss, Duplicate    float64       // probability for each message
+	DelayMean          time.Duration // exponential
+	PartitionEvery     time.Duration // mean time between partitions; 0: none
+	PartitionFor       time.Duration // mean length
+	CrashEvery         time.Duration // mean time between crashes; 0: none
+	CrashAtFileOp      bool          // some crashes strike at a random file operation instead of between events
+	PowerLoss          float64       // share of crashes in which what was not synced may vanish
+	AllAtOnce          float64       // share of crashes that take every node down together
+	DownFor            time.Duration // mean time until a crashed node starts again
+	LaneTime           time.Duration // mean time of one job on a lane
+	SnapshotEntries    uint64
+	CatchUpEntries     uint64
+	Keys               int
+	OperationsInFlight int
+}
+
+// Draw makes a seed's options.
+func Draw(rng *rand.Rand) Options {
+	coin := func() bool { return rng.IntN(2) == 0 }
+	between := func(lo, hi time.Duration) time.Duration { return lo + time.Duration(rng.Int64N(int64(hi-lo))) }
+	o := Options{
+		Nodes:              [...]int{1, 3, 3, 3, 3, 3, 3, 5, 5, 5}[rng.IntN(10)],
+		Clients:            4 + rng.IntN(12),
+		Faulty:             60 * time.Second,
+		Heal:               60 * time.Second,
+		DelayMean:          between(200*time.Microsecond, 5*time.Millisecond),
+		DownFor:            between(100*time.Millisecond, 5*time.Second),
+		LaneTime:           between(50*time.Microsecond, 5*time.Millisecond),
+		SnapshotEntries:    20 + rng.Uint64N(200),
+		CatchUpEntries:     5 + rng.Uint64N(50),
+		Keys:               5 + rng.IntN(50),
+		OperationsInFlight: 1 + rng.IntN(3),
+	}
+	if coin() {
+		o.Loss = rng.Float64() * 0.3
+	}
+	if coin() {
+		o.Duplicate = rng.Float64() * 0.3
+	}
+	if coin() {
+		o.DelayMean = between(5*time.Millisecond, 100*time.Millisecond)
+	}
+	if coin() {
+		o.PartitionEvery, o.PartitionFor = between(2*time.Second, 15*time.Second), between(time.Second, 8*time.Second)
+	}
+	if coin() {
+		o.CrashEvery = between(2*time.Second, 15*time.Second)
+		o.CrashAtFileOp = coin()
+		if coin() {
+			o.PowerLoss = rng.Float64()
+		}
+		if coin() {
+			o.AllAtOnce = rng.Float64() * 0.3
+		}
+	}
+	return o
+}

@@ -1,0 +1,202 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
+)
+
+// operation is one client call as its client saw it.
+type operation struct {
+	client     int
+	kind       opKind
+	key, value string
+	begin, end time.Duration
+	acked      bool
+	revision   int64 // of the answer's header
+	// read only
+	found       bool
+	modRevision int64
+	got         string
+}
+
+type opKind string
+
+const (
+	opPut     opKind = "put"
+	opUnique  opKind = "unique put" // to a key that is never written again: its version must stay 1
+	opDelete  opKind = "delete"
+	opSwap    opKind = "swap" // put if the key is unchanged since it was read
+	opCompact opKind = "compact"
+	opGet     opKind = "get"
+)
+
+// clientPatience is when a client stops waiting; the outcome is unknown from then on.
+const clientPatience = 10 * time.Second
+
+// workload is a set of clients, each with a few operations in flight, each operation on a random node.
+type workload struct {
+	w        *world
+	rng      *rand.Rand
+	ops      []*operation
+	next     int
+	flying   int
+	finished bool
+	lastSeen map[string]int64 // mod revision of a key as last read by anyone
+}
+
+func newWorkload(w *world, rng *rand.Rand) *workload {
+	return &workload{w: w, rng: rng, lastSeen: map[string]int64{}}
+}
+
+func (l *workload) start() {
+	for c := range l.w.opt.Clients {
+		for range l.w.opt.OperationsInFlight {
+			l.think(c)
+		}
+	}
+}
+
+// finish lets the operations in flight end and starts no others.
+func (l *workload) finish() { l.finished = true }
+
+func (l *workload) think(client int) {
+	pause := exponential(l.rng, 150*time.Millisecond)
+	l.w.queue.after(pause, func() {
+		if !l.finished {
+			l.call(client)
+		}
+	})
+}
+
+func (l *workload) call(client int) {
+	n := l.w.nodes[l.rng.IntN(len(l.w.nodes))]
+	op := l.draw(client)
+	if n.raft == nil {
+		l.think(client) // connection refused: the request was never sent
+		return
+	}
+	l.send(n, op, func() {
+		if !l.finished {
+			l.think(client)
+		}
+	})
+}
+
+// send carries out one operation on a node that is up, and then calls then.
+func (l *workload) send(n *node, op *operation, then func()) {
+	op.begin = l.w.queue.now
+	l.ops = append(l.ops, op)
+	l.flying++
+	over := false
+	done := func(f func()) {
+		if over {
+			return
+		}
+		over = true
+		l.flying--
+		op.end = l.w.queue.now
+		f()
+		then()
+	}
+	l.w.queue.after(clientPatience, func() {
+		done(func() { l.w.count.UnknownOutcomes++ })
+	})
+	if op.kind == opGet {
+		r := &raftnode.Read{Done: func(v *apply.View, err error) { done(func() { l.readDone(op, v, err) }) }}
+		n.guard(func() { n.raft.ReadIndex(r) })
+		return
+	}
+	b, err := proto.Marshal(l.request(op))
+	if err != nil {
+		panic(err)
+	}
+	p := &raftnode.Proposal{Request: b, Done: func(r apply.Response, err error) {
+		done(func() { l.writeDone(op, r, err) })
+	}}
+	n.guard(func() { n.raft.Propose(p) })
+}
+
+func (l *workload) draw(client int) *operation {
+	l.next++
+	op := &operation{client: client, key: fmt.Sprintf("k%d", l.rng.IntN(l.w.opt.Keys)), value: fmt.Sprintf("v%d", l.next)}
+	switch d := l.rng.IntN(100); {
+	case d < 35:
+		op.kind = opPut
+	case d < 50:
+		op.kind, op.key = opUnique, fmt.Sprintf("u%d", l.next)
+	case d < 55:
+		op.kind = opDelete
+	case d < 65:
+		op.kind = opSwap
+	case d < 66:
+		op.kind = opCompact
+	default:
+		op.kind = opGet
+	}
+	return op
+}
+
+func (l *workload) request(op *operation) *pb.InternalRaftRequest {
+	put := &pb.PutRequest{Key: []byte(op.key), Value: []byte(op.value)}
+	switch op.kind {
+	case opDelete:
+		return &pb.InternalRaftRequest{DeleteRange: &pb.DeleteRangeRequest{Key: []byte(op.key)}}
+	case opCompact:
+		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: max(1, l.w.check.newest-50)}}
+	case opSwap:
+		return &pb.InternalRaftRequest{Txn: &pb.TxnRequest{
+			Compare: []*pb.Compare{{
+				Key: []byte(op.key), Target: pb.Compare_MOD, Result: pb.Compare_EQUAL,
+				TargetUnion: &pb.Compare_ModRevision{ModRevision: l.lastSeen[op.key]},
+			}},
+			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}},
+			Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: put.Key}}}},
+		}}
+	}
+	return &pb.InternalRaftRequest{Put: put}
+}
+
+func (l *workload) writeDone(op *operation, r apply.Response, err error) {
+	if err != nil {
+		l.w.count.FailedWrites++
+		return
+	}
+	op.acked, op.revision = true, r.Revision
+	l.w.count.AckedWrites++
+	l.w.check.wrote(op, r)
+}
+
+func (l *workload) readDone(op *operation, v *apply.View, err error) {
+	if err != nil {
+		l.w.count.UnknownOutcomes++
+		return
+	}
+	res, err := v.KV.Range([]byte(op.key), nil, mvcc.RangeOptions{})
+	if err != nil {
+		l.w.violation("read of %s at revision %d: %v", op.key, v.KV.Revision(), err)
+		return
+	}
+	op.acked, op.revision = true, v.KV.Revision()
+	if len(res.KVs) == 1 {
+		op.found, op.modRevision, op.got = true, res.KVs[0].ModRevision, string(res.KVs[0].Value)
+	}
+	l.lastSeen[op.key] = op.modRevision
+	l.w.count.AckedReads++
+	l.w.check.read(op)
+}
+
+// probe puts one more value through any node that is up: after healing the cluster must take it.
+func (l *workload) probe() *operation {
+	l.next++
+	op := &operation{kind: opUnique, key: fmt.Sprintf("u%d", l.next), value: fmt.Sprintf("v%d", l.next)}
+	l.send(l.w.nodes[l.rng.IntN(len(l.w.nodes))], op, func() {})
+	return op
+}

@@ -1,0 +1,204 @@
+package raftnode
+
+import (
+	"fmt"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/internal/invariant"
+	"github.com/quorumkv/quorumkv/storage/wal"
+)
+
+// disk is what the wal lane owns.
+type disk struct {
+	hardFile *wal.HardStateFile
+	hard     wal.HardState // as last saved
+	log      *wal.Log
+}
+
+func (d *disk) close() error {
+	if d.log == nil {
+		return nil
+	}
+	return firstError(d.log.Close(), d.hardFile.Close())
+}
+
+// appendQueue holds raft's MsgStorageAppend messages until the wal lane is free. All that is queued then goes to disk
+// as one frame under one fsync.
+type appendQueue struct {
+	msgs       []*raftpb.Message
+	busy       bool          // a write is on the lane
+	installing bool          // that write is a snapshot's
+	idleFrom   time.Duration // when the last write finished
+	sealed     bool          // the last frame has its evidence behind it
+}
+
+func (q *appendQueue) push(m *raftpb.Message) { q.msgs = append(q.msgs, m) }
+
+// appendWork is several MsgStorageAppend messages merged.
+type appendWork struct {
+	entries    []*raftpb.Entry
+	term, vote uint64 // 0, 0: unchanged
+	commit     uint64
+	snapshot   *raftpb.Snapshot
+	responses  []*raftpb.Message
+}
+
+// take merges the queued messages up to the next snapshot, which is always handled alone.
+func (q *appendQueue) take() appendWork {
+	var w appendWork
+	i := 0
+	for ; i < len(q.msgs); i++ {
+		m := q.msgs[i]
+		if snap := m.GetSnapshot(); snap != nil && !raft.IsEmptySnap(snap) {
+			if i > 0 {
+				break
+			}
+			w.add(m)
+			w.snapshot = snap
+			i++
+			break
+		}
+		w.add(m)
+	}
+	q.msgs = append(q.msgs[:0:0], q.msgs[i:]...)
+	return w
+}
+
+// add merges one more message: entries with index i replace everything from i on.
+func (w *appendWork) add(m *raftpb.Message) {
+	if es := m.GetEntries(); len(es) > 0 {
+		if len(w.entries) > 0 {
+			at, first := es[0].GetIndex(), w.entries[0].GetIndex()
+			if at <= first {
+				w.entries = nil
+			} else {
+				invariant.Check(at <= first+uint64(len(w.entries)), "gap in appends: %d entries from %d, then %d",
+					len(w.entries), first, at)
+				w.entries = w.entries[: at-first : at-first]
+			}
+		}
+		w.entries = append(w.entries, es...)
+	}
+	if m.Term != nil {
+		w.term, w.vote = m.GetTerm(), m.GetVote()
+		w.commit = max(w.commit, m.GetCommit())
+	}
+	w.responses = append(w.responses, m.GetResponses()...)
+}
+
+// startAppend gives the wal lane its next write, if it is free and there is one.
+func (n *Node) startAppend() {
+	for !n.appends.busy && len(n.appends.msgs) > 0 && !n.stopped {
+		w := n.appends.take()
+		if w.snapshot != nil {
+			n.install(w)
+			continue
+		}
+		if len(w.entries) == 0 && !n.hardChanged(w) {
+			// Only the commit index moved. It rides on the next frame as a hint and is no reason to write (4.2).
+			n.appended(w)
+			continue
+		}
+		n.write(w)
+	}
+}
+
+// hardChanged compares with what is durable: the loop's copy is updated after each save.
+func (n *Node) hardChanged(w appendWork) bool {
+	return w.term != 0 && (w.term != n.mem.hard.GetTerm() || w.vote != n.mem.hard.GetVote())
+}
+
+func (n *Node) write(w appendWork) {
+	n.appends.busy = true
+	var took time.Duration
+	n.walLane.Do(func() error {
+		start := n.env.Clock.Now()
+		err := n.disk.write(w)
+		took = n.env.Clock.Now() - start
+		return err
+	}, func(err error) {
+		n.appends.busy = false
+		n.appends.idleFrom = n.env.Clock.Now()
+		if n.stopped {
+			return
+		}
+		if err != nil {
+			n.fail(fmt.Errorf("write-ahead log: %w", err))
+			return
+		}
+		if len(w.entries) > 0 {
+			n.appends.sealed = false
+			observe(n.cfg.Observe.WALSync, took)
+		}
+		n.appended(w)
+		n.startAppend()
+		n.schedule()
+	})
+}
+
+// write makes term and vote durable, then the entries. Nothing of w is answered before it returns.
+func (d *disk) write(w appendWork) error {
+	if err := d.saveHard(w); err != nil {
+		return err
+	}
+	if len(w.entries) == 0 {
+		return nil
+	}
+	return d.log.Append(wal.Record{Entries: w.entries, Commit: w.commit}, true)
+}
+
+func (d *disk) saveHard(w appendWork) error {
+	if w.term == 0 || (w.term == d.hard.Term && w.vote == d.hard.Vote) {
+		return nil
+	}
+	next := wal.HardState{Term: w.term, Vote: w.vote, BootEpoch: d.hard.BootEpoch}
+	if err := d.hardFile.Save(next); err != nil {
+		return fmt.Errorf("save hard state (term %d, vote %x): %w", w.term, w.vote, err)
+	}
+	d.hard = next
+	return nil
+}
+
+// appended publishes what is durable now and delivers the messages that waited for it, in the order raft gave them.
+func (n *Node) appended(w appendWork) {
+	n.mem.append(w.entries)
+	if w.term != 0 {
+		n.mem.setHard(w.term, w.vote, w.commit)
+		n.term = max(n.term, w.term)
+	}
+	for _, m := range w.responses {
+		n.route(m)
+	}
+}
+
+// sealIdle writes evidence behind the last frame once the log has been quiet for a moment: a damaged frame before a
+// valid one cannot be a torn write.
+func (n *Node) sealIdle(now time.Duration) {
+	q := &n.appends
+	if q.busy || q.sealed || n.raw == nil || now-q.idleFrom < sealAfter {
+		return
+	}
+	q.busy, q.sealed = true, true
+	commit := n.mem.hard.GetCommit()
+	n.walLane.Do(func() error { return n.disk.log.Seal(commit) }, func(err error) {
+		q.busy = false
+		if n.stopped {
+			return
+		}
+		if err != nil {
+			n.fail(fmt.Errorf("seal the write-ahead log: %w", err))
+			return
+		}
+		n.startAppend()
+		n.schedule()
+	})
+}
+
+func observe(f func(time.Duration), d time.Duration) {
+	if f != nil {
+		f(d)
+	}
+}

@@ -1,0 +1,156 @@
+package raftnode
+
+import (
+	"fmt"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/invariant"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+// state is what the apply lane owns.
+type state struct {
+	db      *backend.DB
+	machine *apply.Machine
+}
+
+func (s *state) close() error {
+	if s.db == nil {
+		return nil
+	}
+	// A clean stop leaves nothing to replay; a crash at any point only means more replay.
+	var flushErr error
+	if s.machine.Pending() {
+		flushErr = s.machine.Flush()
+	}
+	return firstError(flushErr, s.db.Close())
+}
+
+// abandon closes the file as it is.
+func (s *state) abandon() {
+	if s.db != nil {
+		s.db.Close()
+		s.db = nil
+	}
+}
+
+// flushState follows how far the state file is behind memory.
+type flushState struct {
+	queued  bool          // a flush is on the lane
+	durable uint64        // applied index in the file
+	at      time.Duration // when the last flush finished
+	size    int64         // of the file, in bytes
+	inUse   int64         // of these, bytes that hold data
+}
+
+// flushed is what one flush left behind.
+type flushed struct {
+	index       uint64
+	size, inUse int64
+	took        time.Duration
+}
+
+// startApply queues committed entries for the apply lane.
+func (n *Node) startApply(m *raftpb.Message) {
+	entries := m.GetEntries()
+	last := entries[len(entries)-1].GetIndex()
+	self := n.self
+	var (
+		out  apply.Outcome
+		file flushed
+		took time.Duration
+	)
+	n.applyLane.Do(func() error {
+		start := n.env.Clock.Now()
+		var err error
+		if out, err = n.state.machine.Apply(entries, self); err != nil {
+			return fmt.Errorf("apply entries %d to %d: %w", entries[0].GetIndex(), last, err)
+		}
+		took = n.env.Clock.Now() - start
+		if n.state.machine.FlushDue() {
+			file, err = n.state.flush(n.env.Clock)
+		}
+		return err
+	}, func(err error) {
+		if n.stopped {
+			return
+		}
+		if err != nil {
+			n.fail(err)
+			return
+		}
+		if n.cfg.Observe.Apply != nil {
+			n.cfg.Observe.Apply(took, len(entries))
+		}
+		n.appliedTo(last, out)
+		if file.index > 0 {
+			n.flushedTo(file)
+		}
+		for _, r := range m.GetResponses() {
+			n.route(r)
+		}
+		n.schedule()
+	})
+}
+
+// appliedTo takes the outcome of the entries up to index: clients are answered here and nowhere else.
+func (n *Node) appliedTo(index uint64, out apply.Outcome) {
+	invariant.Check(index > n.applied, "applied index went from %d to %d", n.applied, index)
+	n.applied, n.view = index, out.View
+	n.compaction.done = false
+	for _, r := range out.Results {
+		n.pending.finish(r.ID.Counter, r.Response, r.Err)
+	}
+	n.serveApplied()
+}
+
+// flush commits everything applied so far to bbolt.
+func (s *state) flush(c env.Clock) (flushed, error) {
+	start := c.Now()
+	index, _ := s.machine.Applied()
+	if err := s.machine.Flush(); err != nil {
+		return flushed{}, fmt.Errorf("commit state at index %d: %w", index, err)
+	}
+	return flushed{index: index, size: s.db.Size(), inUse: s.db.InUse(), took: c.Now() - start}, nil
+}
+
+// flushIdle sees to it that nothing stays uncommitted for long when little is written.
+func (n *Node) flushIdle(now time.Duration) {
+	if n.raw == nil || n.flush.queued || n.flush.durable >= n.applied || now-n.flush.at < flushInterval {
+		return
+	}
+	n.flushNow(func() {})
+}
+
+// flushNow commits the state and then runs done, unless the node stopped meanwhile.
+func (n *Node) flushNow(done func()) {
+	n.flush.queued = true
+	var file flushed
+	n.applyLane.Do(func() (err error) {
+		file, err = n.state.flush(n.env.Clock)
+		return err
+	}, func(err error) {
+		n.flush.queued = false
+		if n.stopped {
+			return
+		}
+		if err != nil {
+			n.fail(err)
+			return
+		}
+		n.flushedTo(file)
+		done()
+	})
+}
+
+func (n *Node) flushedTo(f flushed) {
+	n.flush.at = n.env.Clock.Now()
+	n.flush.durable = max(n.flush.durable, f.index)
+	n.flush.size, n.flush.inUse = f.size, f.inUse
+	observe(n.cfg.Observe.BackendCommit, f.took)
+	n.compactLog()
+}

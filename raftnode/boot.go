@@ -1,0 +1,237 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/invariant"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/snap"
+	"github.com/quorumkv/quorumkv/storage/wal"
+)
+
+// Open reads a node's files, or makes them when the data directory is empty, and returns the node ready to Start. It
+// blocks, and runs before the loop does.
+//
+// Order matters: the identity says whose files these are; the hard state's boot epoch is raised and durable before any
+// request id is given out; the state's applied index is evidence that the log may not end before it.
+func Open(e env.Env, cfg Config) (*Node, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	id, err := loadOrCreate(e, cfg)
+	if err != nil {
+		return nil, err
+	}
+	founders, err := apply.DecodeMembers(id.Bootstrap)
+	if err != nil {
+		return nil, fmt.Errorf("first membership in the identity file: %w", err)
+	}
+	n := &Node{
+		env:      e,
+		cfg:      cfg,
+		logger:   cfg.Logger,
+		identity: id,
+		founders: founders,
+		mem:      &memoryLog{},
+		heard:    map[uint64]time.Duration{},
+
+		walLane:   e.Lane("wal"),
+		applyLane: e.Lane("apply"),
+		snapLane:  e.Lane("snap"),
+	}
+	n.mem.snapshot = n.raftSnapshot
+	n.snaps.offered = map[uint64]offer{}
+	opened := false
+	defer func() {
+		if !opened { // an error, or a simulated crash
+			n.state.abandon()
+		}
+	}()
+	if err := n.openFiles(); err != nil {
+		return nil, errors.Join(err, n.disk.close())
+	}
+	opened = true
+	return n, nil
+}
+
+func (n *Node) openFiles() error {
+	hard, err := n.openHardState()
+	if err != nil {
+		return err
+	}
+	n.self = apply.RequestID{Member: n.identity.MemberID, Epoch: hard.BootEpoch}
+	if err := n.openState(); err != nil {
+		return err
+	}
+	applied := uint64(0)
+	if n.state.machine != nil {
+		applied, _ = n.state.machine.Applied()
+	}
+	log, rec, err := wal.Open(n.env.FS, walDir, walConfig(n.cfg, n.identity), applied)
+	if err != nil {
+		return fmt.Errorf("open write-ahead log: %w", err)
+	}
+	n.disk.log = log
+	if rec.Torn != "" {
+		n.logger.Warn("write-ahead log ends in a torn write, which was never acknowledged", "what", rec.Torn)
+	}
+	n.mem.reset(rec.Base.Index, rec.Base.Term, rec.Base.ConfState)
+	n.mem.append(rec.Entries)
+
+	if err := n.reconcile(applied); err != nil {
+		return err
+	}
+	n.mem.setHard(hard.Term, hard.Vote, rec.CommitHint)
+	if n.state.machine == nil {
+		return n.prepareRestore()
+	}
+	return errors.Join(n.adoptState(), removeAll(n.env.FS, snapDir))
+}
+
+// openHardState raises the boot epoch, durably, so that no request id of an earlier life is given out again.
+func (n *Node) openHardState() (wal.HardState, error) {
+	f, hard, err := wal.OpenHardState(n.env.FS)
+	if err != nil {
+		return hard, fmt.Errorf("open hard state: %w", err)
+	}
+	n.disk.hardFile = f
+	hard.BootEpoch++
+	if err := f.Save(hard); err != nil {
+		return hard, fmt.Errorf("raise boot epoch to %d: %w", hard.BootEpoch, err)
+	}
+	n.disk.hard = hard
+	return hard, nil
+}
+
+// openState opens the state file. A missing one is no error here: the log or a peer has what it held.
+func (n *Node) openState() error {
+	ok, err := backend.Exists(n.env.FS, stateDir)
+	if err != nil {
+		return fmt.Errorf("look for state: %w", err)
+	}
+	if !ok {
+		n.logger.Warn("state file is missing, it will be rebuilt")
+		return nil
+	}
+	db, err := backend.Open(n.env.FS, stateDir, n.cfg.Backend)
+	if errors.Is(err, backend.ErrDamaged) {
+		n.logger.Warn("state file is damaged, it will be rebuilt", "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open state: %w", err)
+	}
+	n.state.db = db
+	if n.state.machine, err = apply.Open(db, n.identity.ClusterID); err != nil {
+		return fmt.Errorf("open state: %w", err)
+	}
+	return nil
+}
+
+// reconcile brings log and state together. The state may be behind the log's start when a snapshot's installation was
+// interrupted (its file is still there), or missing (then the first state is made again if the log begins with it).
+func (n *Node) reconcile(applied uint64) error {
+	base := n.mem.baseIndex
+	invariant.Check(applied <= n.mem.last(), "state at index %d is ahead of the log's end %d", applied, n.mem.last())
+	if n.state.machine != nil && applied >= base {
+		return nil
+	}
+	if n.state.machine == nil && base == initialIndex {
+		return n.rebuildFirst()
+	}
+	gen, err := stageFile(n.env.FS, n.cfg.Backend, snap.Meta{Index: base, Term: n.mem.baseTerm})
+	if errors.Is(err, fs.ErrNotExist) {
+		return n.dropState()
+	}
+	if err != nil {
+		return fmt.Errorf("stage the snapshot at index %d: %w", base, err)
+	}
+	_, err = n.state.replace(&staged{meta: snap.Meta{Index: base, Term: n.mem.baseTerm}, gen: gen}, n.identity.ClusterID)
+	return err
+}
+
+func (n *Node) rebuildFirst() error {
+	if err := removeAll(n.env.FS, stateDir); err != nil {
+		return fmt.Errorf("remove damaged state: %w", err)
+	}
+	db, err := backend.Create(n.env.FS, stateDir, n.cfg.Backend, apply.InitialBatch(n.identity.ClusterID, n.founders))
+	if err != nil {
+		return fmt.Errorf("rebuild state: %w", err)
+	}
+	n.state.db = db
+	n.state.machine, err = apply.Open(db, n.identity.ClusterID)
+	return err
+}
+
+// dropState forgets a state that cannot be joined with the log.
+func (n *Node) dropState() error {
+	n.state.machine = nil
+	if n.state.db == nil {
+		return nil
+	}
+	db := n.state.db
+	n.state.db = nil
+	return db.Close()
+}
+
+// adoptState makes the opened state the node's and starts raft on it.
+func (n *Node) adoptState() error {
+	n.applied, _ = n.state.machine.Applied()
+	n.flush.durable = n.applied
+	n.view = n.state.machine.View()
+	n.mem.conf = n.state.machine.ConfState()
+	n.startRaft()
+	return nil
+}
+
+// prepareRestore readies a node without state to fetch one. It takes no part in the protocol until it has.
+func (n *Node) prepareRestore() error {
+	if n.mem.conf == nil {
+		n.mem.conf = initialConf(n.founders)
+	}
+	peer := n.nextPeer(n.self.Member)
+	if peer == 0 {
+		return fmt.Errorf("the state file is lost, the log starts only at index %d, and there is no other member to "+
+			"fetch a snapshot from: restore this node from a backup", n.mem.first())
+	}
+	n.env.Post(func() { n.restoreState(peer) })
+	return nil
+}
+
+// startRaft makes the state machine of raft over log and state, which are complete now.
+func (n *Node) startRaft() {
+	hint := n.mem.hard.GetCommit()
+	commit := hardCommit(hint, n.applied, n.mem.last())
+	n.mem.setHard(n.mem.hard.GetTerm(), n.mem.hard.GetVote(), commit)
+	n.caughtUp = commit
+	raw, err := raft.NewRawNode(&raft.Config{
+		ID:                        n.self.Member,
+		ElectionTick:              n.cfg.ElectionTicks,
+		HeartbeatTick:             1,
+		Storage:                   n.mem,
+		Applied:                   n.applied,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             maxSizePerMsg,
+		MaxCommittedSizePerReady:  maxCommittedSizePerReady,
+		MaxUncommittedEntriesSize: maxUncommittedBytes,
+		MaxInflightMsgs:           maxInflightMsgs,
+		MaxInflightBytes:          maxInflightBytes,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		ReadOnlyOption:            raft.ReadOnlySafe,
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+		Logger:                    raftLogger{n.logger.Named("raft")},
+	})
+	invariant.Check(err == nil, "raft refuses its configuration: %v", err)
+	n.raw = raw
+	n.term = n.mem.hard.GetTerm()
+	n.schedule()
+}

@@ -1,0 +1,140 @@
+package raftnode
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+// Config describes one node. The zero value of a numeric field means its default.
+type Config struct {
+	// ClusterID and MemberID name this node for ever; a data directory of another identity is refused.
+	ClusterID, MemberID uint64
+	// Members is the membership to start a new cluster with, the same on every node. Ignored when data exists.
+	Members []apply.Member
+
+	// Tick is raft's unit of time, and the heartbeat interval. Default 100 ms. Shorter means faster failover and more
+	// elections for nothing on a slow network.
+	Tick time.Duration
+	// ElectionTicks without word from a leader start an election. Default 10, at least 3.
+	ElectionTicks int
+	// RequestTimeout bounds proposals and linearizable reads. Default 5 s + 2 election timeouts, as in etcd.
+	RequestTimeout time.Duration
+
+	// SnapshotEntries is how many entries are applied between two compactions of the log. Default 10,000.
+	SnapshotEntries uint64
+	// CatchUpEntries stay in the log for slow followers; one that is further behind gets a snapshot. Default 5,000.
+	CatchUpEntries uint64
+	// LogBytes bounds the memory that the log's entries take, whatever their number. Default 256 MiB.
+	LogBytes uint64
+	// SegmentBytes is the size of a log file. Default 64 MiB.
+	SegmentBytes int64
+	// ChunkBytes is the size of one piece of a snapshot on the wire. Default 512 KiB.
+	ChunkBytes int
+
+	// BatchBytes and BatchCommands bound one raft entry; a single larger command still travels alone. Default 512 KiB
+	// and 4,096.
+	BatchBytes, BatchCommands int
+	// MaxPending is how many client writes may wait on this node at once, and how many forwarded ones the leader
+	// holds; more are refused with ErrTooManyRequests. Default 8,192, at most half of apply's duplicate window.
+	MaxPending int
+	// MaxPendingBytes bounds the same queues in bytes. Default 64 MiB.
+	MaxPendingBytes int
+
+	Backend backend.Options
+	Logger  hclog.Logger
+	// Observe receives durations and transitions for metrics. Its functions are called on the loop and may be nil.
+	Observe Observer
+	// Publish hands out the newest state after it changed: on the loop, once per turn at most. May be nil.
+	Publish func(Status, *apply.View)
+	// Failed is called once, on the loop, when the node can no longer go on (a disk that failed, a broken invariant of
+	// the files). The node answers everything with ErrStopped from then on. Required.
+	Failed func(error)
+}
+
+// Observer is how a node reports what a histogram wants to know.
+type Observer struct {
+	WALSync       func(time.Duration)
+	BackendCommit func(time.Duration)
+	Apply         func(d time.Duration, entries int)
+	Snapshot      func(time.Duration)
+}
+
+const (
+	defaultTick            = 100 * time.Millisecond
+	defaultElectionTicks   = 10
+	defaultSnapshotEntries = 10_000
+	defaultCatchUpEntries  = 5_000
+	defaultLogBytes        = 256 << 20
+	defaultSegmentBytes    = 64 << 20
+	defaultChunkBytes      = 512 << 10
+	defaultBatchBytes      = 512 << 10
+	defaultBatchCommands   = 4_096
+	defaultMaxPending      = 8_192
+	defaultMaxPendingBytes = 64 << 20
+
+	// Raft settings that nobody should have to turn; reliability notes in docs/architecture.md.
+	maxSizePerMsg             = 512 << 10
+	maxInflightMsgs           = 256
+	maxInflightBytes          = 16 << 20
+	maxUncommittedBytes       = 64 << 20
+	maxCommittedSizePerReady  = 4 << 20
+	flushInterval             = 100 * time.Millisecond
+	sealAfter                 = 50 * time.Millisecond
+	readRetry                 = 500 * time.Millisecond
+	snapshotRetry             = time.Second
+	snapshotGiveUp            = 10 * time.Second
+	snapshotKeep              = 30 * time.Second
+	transferAttempts          = 2
+	requestTimeoutBase        = 5 * time.Second
+	requestTimeoutElections   = 2
+	minElectionTicks          = 3
+	compactKeysPerStep        = 2_000
+	maxPendingFractionOfDedup = 2
+)
+
+func (c *Config) validate() error {
+	def(&c.Tick, defaultTick)
+	def(&c.ElectionTicks, defaultElectionTicks)
+	def(&c.RequestTimeout, requestTimeoutBase+requestTimeoutElections*c.electionTimeout())
+	def(&c.SnapshotEntries, defaultSnapshotEntries)
+	def(&c.CatchUpEntries, defaultCatchUpEntries)
+	def(&c.LogBytes, defaultLogBytes)
+	def(&c.SegmentBytes, defaultSegmentBytes)
+	def(&c.ChunkBytes, defaultChunkBytes)
+	def(&c.BatchBytes, defaultBatchBytes)
+	def(&c.BatchCommands, defaultBatchCommands)
+	def(&c.MaxPending, defaultMaxPending)
+	def(&c.MaxPendingBytes, defaultMaxPendingBytes)
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	switch {
+	case c.ClusterID == 0 || c.MemberID == 0:
+		return fmt.Errorf("cluster id %x and member id %x must both be set", c.ClusterID, c.MemberID)
+	case c.Failed == nil:
+		return fmt.Errorf("config without Failed: nobody would hear of a broken disk")
+	case c.Tick <= 0:
+		return fmt.Errorf("tick of %s: must be positive", c.Tick)
+	case c.ElectionTicks < minElectionTicks:
+		return fmt.Errorf("election after %d ticks: must be at least %d", c.ElectionTicks, minElectionTicks)
+	case c.MaxPending > apply.DedupeWindow/maxPendingFractionOfDedup:
+		return fmt.Errorf("%d pending requests: at most %d, half of the duplicate window", c.MaxPending,
+			apply.DedupeWindow/maxPendingFractionOfDedup)
+	}
+	return nil
+}
+
+func (c *Config) electionTimeout() time.Duration { return time.Duration(c.ElectionTicks) * c.Tick }
+
+// def sets *v to d when it is zero.
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

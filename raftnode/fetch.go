@@ -1,0 +1,239 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/snap"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+// fetch is the receiving side of a snapshot: one piece is asked for at a time, so the pace is the receiver's, a lost
+// piece is asked for again, and nothing is held in memory.
+type fetch struct {
+	from  uint64
+	offer *raftpb.Message // the MsgSnap that started it; nil when the node restores its lost state
+	meta  snap.Meta       // index 0 until the first piece names it
+	total uint64
+	next  uint64 // offset of the piece to come
+
+	writing  bool // a piece is on the snap lane
+	receiver *snap.Receiver
+	asked    time.Duration
+	progress time.Duration
+}
+
+// staged is a received snapshot turned into a complete state generation that is not current yet. It is claimed by the
+// MsgStorageAppend that raft answers the offer with, or discarded when raft wants none of it.
+type staged struct {
+	meta snap.Meta
+	gen  *backend.Staged
+}
+
+// fetchSnapshot begins to fetch what the leader offered. raft hears of the offer only when the content is here, so a
+// slow transfer blocks neither votes nor appends.
+func (n *Node) fetchSnapshot(from uint64, m *raftpb.Message) {
+	meta := m.GetSnapshot().GetMetadata()
+	if meta.GetIndex() <= n.applied {
+		n.stepOffer(m) // raft answers with where it is
+		return
+	}
+	if n.fetch != nil || n.staged != nil {
+		return // one at a time; raft offers again
+	}
+	n.beginFetch(&fetch{
+		from: from, offer: m,
+		meta: snap.Meta{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: meta.GetConfState()},
+	})
+}
+
+// restoreState asks the peers in turn for any snapshot: this node's own state is lost, its log is not.
+func (n *Node) restoreState(peer uint64) {
+	n.beginFetch(&fetch{from: peer})
+}
+
+func (n *Node) beginFetch(f *fetch) {
+	f.progress = n.env.Clock.Now()
+	n.fetch = f
+	n.logger.Info("fetching a snapshot", "from", hex(f.from), "index", f.meta.Index)
+	n.askPiece()
+}
+
+func (n *Node) askPiece() {
+	f := n.fetch
+	f.asked = n.env.Clock.Now()
+	n.send(f.from, &peerpb.Message{Body: &peerpb.Message_SnapshotFetch{
+		SnapshotFetch: &peerpb.SnapshotFetch{Index: f.meta.Index, Term: f.meta.Term, Offset: f.next},
+	}})
+}
+
+// snapshotChunk takes one piece to the snap lane. Pieces that were not asked for (late, duplicated) are dropped.
+func (n *Node) snapshotChunk(from uint64, c *peerpb.SnapshotChunk) {
+	f := n.fetch
+	switch {
+	case f == nil || from != f.from || f.writing || c.GetOffset() != f.next,
+		f.meta.Index != 0 && (c.GetIndex() != f.meta.Index || c.GetTerm() != f.meta.Term),
+		len(c.GetData()) == 0 || crc32.Checksum(c.GetData(), castagnoli) != c.GetCrc():
+		return
+	case f.meta.Index == 0:
+		f.meta = snap.Meta{Index: c.GetIndex(), Term: c.GetTerm(), ConfState: c.GetConfState()}
+	}
+	f.total = c.GetTotal()
+	f.writing = true
+	n.snapLane.Do(func() error { return n.storePiece(f, c) }, func(err error) {
+		f.writing = false
+		if n.fetch != f || n.stopped {
+			return
+		}
+		if err != nil {
+			n.giveUp(fmt.Sprintf("store piece at offset %d: %v", f.next, err))
+			return
+		}
+		f.next += uint64(len(c.GetData()))
+		f.progress = n.env.Clock.Now()
+		if f.next < f.total {
+			n.askPiece()
+			return
+		}
+		n.stage(f)
+	})
+}
+
+func (n *Node) storePiece(f *fetch, c *peerpb.SnapshotChunk) (err error) {
+	if f.receiver == nil {
+		if f.receiver, err = snap.Receive(n.env.FS, snapDir, f.meta, int64(f.total)); err != nil {
+			return err
+		}
+	}
+	return f.receiver.Chunk(int64(c.GetOffset()), c.GetData())
+}
+
+// stage verifies the whole file and builds a state generation from it, still on the snap lane.
+func (n *Node) stage(f *fetch) {
+	f.writing = true
+	var gen *backend.Staged
+	n.snapLane.Do(func() (err error) {
+		if err = f.receiver.Finish(); err != nil {
+			return err
+		}
+		f.receiver = nil
+		gen, err = stageFile(n.env.FS, n.cfg.Backend, f.meta)
+		return err
+	}, func(err error) {
+		f.writing = false
+		if n.stopped {
+			return
+		}
+		if err != nil {
+			n.giveUp(err.Error())
+			return
+		}
+		n.fetch = nil
+		n.staged = &staged{meta: f.meta, gen: gen}
+		n.logger.Info("snapshot received", "from", hex(f.from), "index", f.meta.Index, "bytes", f.total)
+		if f.offer == nil {
+			n.installRestored()
+			return
+		}
+		n.stepOffer(f.offer)
+	})
+}
+
+// stepOffer lets raft decide about a snapshot; if it takes it, the next Ready carries it (install.go).
+func (n *Node) stepOffer(m *raftpb.Message) {
+	_ = n.raw.Step(m)
+	n.schedule()
+}
+
+// giveUp ends a transfer that cannot succeed and tells the leader, so that raft tries again.
+func (n *Node) giveUp(reason string) {
+	f := n.fetch
+	n.fetch = nil
+	n.logger.Warn("snapshot not received", "from", hex(f.from), "index", f.meta.Index, "reason", reason)
+	n.snapLane.Do(func() error {
+		if f.receiver != nil {
+			return f.receiver.Abort()
+		}
+		return nil
+	}, func(err error) {
+		if err != nil {
+			n.logger.Warn("partial snapshot not removed", "index", f.meta.Index, "error", err)
+		}
+	})
+	if f.offer != nil {
+		n.send(f.from, snapshotFailedMessage(f.meta.Index, f.meta.Term, reason))
+		return
+	}
+	n.restoreState(n.nextPeer(f.from))
+}
+
+// snapshotFailed hears from the other side of a transfer that it is over.
+func (n *Node) snapshotFailed(from uint64, m *peerpb.SnapshotFailed) {
+	if f := n.fetch; f != nil && f.from == from && f.meta.Index == m.GetIndex() && !f.writing {
+		n.giveUp(m.GetReason())
+		return
+	}
+	if o, ok := n.snaps.offered[from]; ok && o.index == m.GetIndex() {
+		n.endOffer(from, raft.SnapshotFailure)
+	}
+}
+
+// fetchTick asks again for a piece that did not come and ends a transfer without progress.
+func (n *Node) fetchTick(now time.Duration) {
+	f := n.fetch
+	switch {
+	case f == nil || f.writing:
+	case now-f.progress >= snapshotGiveUp:
+		n.giveUp("no answer")
+	case now-f.asked >= snapshotRetry:
+		n.askPiece()
+	}
+}
+
+// discardUnclaimed drops a staged snapshot that raft did not ask to install in the turn after the offer.
+func (n *Node) discardUnclaimed() {
+	s := n.staged
+	if s == nil || n.appends.holdsSnapshot() {
+		return
+	}
+	n.staged = nil
+	n.snapLane.Do(func() error {
+		return errors.Join(s.gen.Discard(), snap.Remove(n.env.FS, snapDir, s.meta.Index, s.meta.Term))
+	}, func(err error) {
+		if err != nil {
+			n.logger.Warn("unused snapshot not removed", "index", s.meta.Index, "error", err)
+		}
+	})
+}
+
+// nextPeer is the voter after id, in the order of ids, that is not this node.
+func (n *Node) nextPeer(id uint64) uint64 {
+	others := slices.DeleteFunc(slices.Sorted(slices.Values(n.mem.conf.GetVoters())), func(v uint64) bool {
+		return v == n.self.Member
+	})
+	if len(others) == 0 {
+		return 0
+	}
+	for _, v := range others {
+		if v > id {
+			return v
+		}
+	}
+	return others[0]
+}
+
+func sortedKeys[V any](m map[uint64]V) []uint64 {
+	keys := make([]uint64, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

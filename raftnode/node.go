@@ -1,0 +1,336 @@
+package raftnode
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/invariant"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/wal"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+// Node is one member of the cluster. Every method runs on the loop.
+type Node struct {
+	env    env.Env
+	cfg    Config
+	logger hclog.Logger
+
+	identity wal.Identity
+	founders []apply.Member // as in the identity file
+	// self is this boot's identity: member and epoch. Its counter is the last request id given out.
+	self apply.RequestID
+
+	raw *raft.RawNode // nil while the state is being restored from a peer
+	mem *memoryLog
+
+	walLane, applyLane, snapLane env.Lane
+	disk                         disk  // owned by the wal lane
+	state                        state // owned by the apply lane
+
+	role     raft.StateType
+	leader   uint64
+	term     uint64
+	applied  uint64
+	view     *apply.View // nil until the state is there
+	caughtUp uint64      // commit index known at boot: nothing is served before it is applied
+
+	queue      []queued // commands waiting for the next entry or for a leader, oldest first
+	qbytes     int
+	pending    pendingTable
+	reads      readQueue
+	appends    appendQueue
+	flush      flushState
+	snaps      snapshots
+	compaction compaction
+	fetch      *fetch // a snapshot on its way here, nil if none
+	staged     *staged
+	transfer   *transfer
+	heard      map[uint64]time.Duration // when a peer was last heard
+
+	stats     Stats
+	published Status
+	turning   bool // a turn is queued
+	started   bool
+	stopped   bool
+	stopTick  func()
+}
+
+// Start lets time pass for the node. Call it once, on the loop, when messages can be sent.
+func (n *Node) Start() {
+	n.started = true
+	n.stopTick = n.env.Clock.After(n.cfg.Tick, n.tick)
+	n.schedule()
+}
+
+// Stop ends the node: nothing is acknowledged any more. Work on the lanes finishes; done runs on the loop after it and
+// after the files are closed.
+func (n *Node) Stop(done func(error)) {
+	n.halt()
+	n.walLane.Do(n.disk.close, func(diskErr error) {
+		n.applyLane.Do(n.state.close, func(stateErr error) {
+			n.snapLane.Do(n.snaps.close, func(snapErr error) {
+				done(firstError(diskErr, stateErr, snapErr))
+			})
+		})
+	})
+}
+
+// fail is the end of a node that can no longer vouch for its files. What is not acknowledged by now never will be: a
+// second fsync that succeeds would prove nothing, so there is no second try.
+func (n *Node) fail(err error) {
+	if n.stopped {
+		return
+	}
+	n.logger.Error("node failed, nothing is acknowledged any more", "error", err)
+	n.halt()
+	n.cfg.Failed(err)
+}
+
+func (n *Node) halt() {
+	if n.stopped {
+		return
+	}
+	n.stopped = true
+	if n.stopTick != nil {
+		n.stopTick()
+	}
+	n.queue, n.qbytes = nil, 0
+	n.pending.failAll(ErrStopped)
+	n.reads.failAll(ErrStopped)
+	if n.transfer != nil {
+		n.transfer.done(ErrStopped)
+		n.transfer = nil
+	}
+}
+
+// schedule queues a turn behind everything that is already posted. That is the whole batching rule: what waits when
+// the loop turns is handled together.
+func (n *Node) schedule() {
+	if n.turning || n.stopped || !n.started {
+		return
+	}
+	n.turning = true
+	n.env.Post(n.turn)
+}
+
+func (n *Node) turn() {
+	n.turning = false
+	if n.stopped {
+		return
+	}
+	if n.raw != nil {
+		n.proposeWaiting()
+		n.askReadIndex()
+		for n.raw.HasReady() && !n.stopped {
+			n.process(n.raw.Ready())
+		}
+		n.discardUnclaimed()
+	}
+	n.publish()
+}
+
+// process carries out one Ready. Messages that depend on this node's disk are not in it: they are the Responses of
+// MsgStorageAppend and leave from appendDone.
+func (n *Node) process(rd raft.Ready) {
+	if rd.SoftState != nil {
+		n.observe(rd.SoftState)
+	}
+	for _, r := range rd.ReadStates {
+		n.readConfirmed(r)
+	}
+	for _, m := range rd.Messages {
+		n.route(m)
+	}
+}
+
+// route hands a message of raft's to the lane, the peer or the state machine it is for.
+func (n *Node) route(m *raftpb.Message) {
+	switch m.GetTo() {
+	case raft.LocalAppendThread:
+		n.appends.push(m)
+		n.startAppend()
+	case raft.LocalApplyThread:
+		n.startApply(m)
+	case n.self.Member:
+		n.stepSelf(m)
+	default:
+		if m.GetType() == raftpb.MsgSnap {
+			n.snapshotOffered(m)
+		}
+		n.send(m.GetTo(), &peerpb.Message{Body: &peerpb.Message_Raft{Raft: m}})
+	}
+}
+
+func (n *Node) send(to uint64, m *peerpb.Message) {
+	m.From, m.To = n.self.Member, to
+	n.env.Net.Send(to, m)
+}
+
+// stepSelf delivers a response of one of this node's own lanes.
+func (n *Node) stepSelf(m *raftpb.Message) {
+	if err := n.raw.Step(m); err != nil {
+		invariant.Check(false, "raft refuses %s from its own lane: %v", m.GetType(), err)
+	}
+	n.schedule()
+}
+
+// Receive takes a message from a peer. The transport has checked sender and receiver.
+func (n *Node) Receive(m *peerpb.Message) {
+	if n.stopped || m.GetTo() != n.self.Member {
+		return
+	}
+	n.heard[m.GetFrom()] = n.env.Clock.Now()
+	switch b := m.GetBody().(type) {
+	case *peerpb.Message_Raft:
+		n.receiveRaft(b.Raft)
+	case *peerpb.Message_Forward:
+		n.forwarded(m.GetFrom(), b.Forward)
+	case *peerpb.Message_ForwardRefused:
+		n.forwardRefused(b.ForwardRefused)
+	case *peerpb.Message_SnapshotFetch:
+		n.serveSnapshot(m.GetFrom(), b.SnapshotFetch)
+	case *peerpb.Message_SnapshotChunk:
+		n.snapshotChunk(m.GetFrom(), b.SnapshotChunk)
+	case *peerpb.Message_SnapshotFailed:
+		n.snapshotFailed(m.GetFrom(), b.SnapshotFailed)
+	}
+}
+
+func (n *Node) receiveRaft(m *raftpb.Message) {
+	if n.raw == nil {
+		return // no state yet, so no part in the protocol
+	}
+	if m.GetType() == raftpb.MsgSnap && m.GetTerm() >= n.term {
+		// raft is told only once the content is here and staged.
+		n.fetchSnapshot(m.GetFrom(), m)
+		return
+	}
+	// An error means a message from a node that is not (or no longer) a peer: raft ignores it and so do we.
+	_ = n.raw.Step(m)
+	n.schedule()
+}
+
+// observe follows who leads.
+func (n *Node) observe(s *raft.SoftState) {
+	wasLeader, oldLeader := n.role == raft.StateLeader, n.leader
+	n.role, n.leader = s.RaftState, s.Lead
+	status := n.raw.BasicStatus()
+	n.term = status.GetTerm()
+	if n.leader == oldLeader && wasLeader == (n.role == raft.StateLeader) {
+		return
+	}
+	now := n.env.Clock.Now()
+	if n.leader != 0 {
+		n.stats.LeaderChanges++
+		n.stats.leaderSince = now
+		n.logger.Info("leader", "leader-id", hex(n.leader), "term", n.term)
+	} else {
+		n.logger.Info("leader lost", "leader-id", hex(oldLeader), "term", n.term)
+	}
+	if wasLeader && n.role != raft.StateLeader {
+		n.refuseForeign()
+	}
+	if n.leader != 0 {
+		n.requeueSent()
+	}
+	n.reads.restart()
+	n.transferObserved()
+	n.schedule()
+}
+
+// tick is raft's clock and the node's: whatever is bound in time is looked at here. A process that was paused gets one
+// tick, not all it missed.
+func (n *Node) tick() {
+	if n.stopped {
+		return
+	}
+	n.stopTick = n.env.Clock.After(n.cfg.Tick, n.tick)
+	now := n.env.Clock.Now()
+	if n.raw != nil {
+		n.raw.Tick()
+	}
+	n.pending.expire(now, n.timeoutError)
+	n.reads.expire(now, n.timeoutError)
+	n.retryRead(now)
+	n.sealIdle(now)
+	n.flushIdle(now)
+	n.compactPhysically()
+	n.snapshotTick(now)
+	n.fetchTick(now)
+	n.transferTick()
+	n.schedule()
+}
+
+// timeoutError says, as far as this node can tell, why a request that started at that time got no answer.
+func (n *Node) timeoutError(started time.Duration) error {
+	now := n.env.Clock.Now()
+	elected := n.stats.leaderSince
+	lost := elected - 2*n.cfg.electionTimeout()
+	switch {
+	case n.leader != 0 && started > lost && started < elected:
+		return ErrTimeoutLeaderLost
+	case n.leader == n.self.Member && !n.hearsQuorum(now):
+		return ErrTimeoutConnectionLost
+	case n.leader != 0 && n.leader != n.self.Member && !n.hears(n.leader, now):
+		return ErrTimeoutConnectionLost
+	}
+	return ErrTimeout
+}
+
+func (n *Node) hears(peer uint64, now time.Duration) bool {
+	at, ok := n.heard[peer]
+	return ok && now-at < n.cfg.electionTimeout()
+}
+
+func (n *Node) hearsQuorum(now time.Duration) bool {
+	voters := n.mem.conf.GetVoters()
+	heard := 0
+	for _, id := range voters {
+		if id == n.self.Member || n.hears(id, now) {
+			heard++
+		}
+	}
+	return heard > len(voters)/2
+}
+
+func hex(id uint64) string { return fmt.Sprintf("%x", id) }
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Abandon releases what the operating system holds for this node (bbolt's file and its lock) without writing anything:
+// what the death of the process would do. For simulations of that death.
+func (n *Node) Abandon() {
+	n.stopped = true
+	n.state.abandon()
+}
+
+// Incarnation names this data directory: a member that comes back with another one has forgotten what it promised.
+func (n *Node) Incarnation() [16]byte { return n.identity.Incarnation }
+
+// Members is the membership as this node knows it; before its state is there, the one the cluster was founded with.
+func (n *Node) Members() []apply.Member {
+	if n.view != nil {
+		return n.view.Members
+	}
+	return n.founders
+}
+
+// PeerUnreachable says that messages to a peer get lost: raft then probes instead of streaming.
+func (n *Node) PeerUnreachable(id uint64) {
+	if n.raw != nil && !n.stopped {
+		n.raw.ReportUnreachable(id)
+	}
+}

@@ -1,0 +1,223 @@
+package raftnode
+
+import (
+	"errors"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+// queued is a command waiting to be proposed (on the leader) or forwarded (elsewhere).
+type queued struct {
+	apply.Command
+	own *Proposal // nil for a command that a peer forwarded
+}
+
+// Propose takes a client's write. It is refused at once, with ErrTooManyRequests, when the node already holds as many
+// as it may; otherwise it waits for a leader until its deadline, and its answer comes from this node's own apply.
+func (n *Node) Propose(p *Proposal) {
+	switch {
+	case n.stopped:
+		p.Done(apply.Response{}, ErrStopped)
+		return
+	case n.pending.len() >= n.cfg.MaxPending || n.qbytes+len(p.Request) > n.cfg.MaxPendingBytes:
+		n.stats.ProposalsFailed++
+		p.Done(apply.Response{}, ErrTooManyRequests)
+		return
+	}
+	n.self.Counter++
+	p.id = n.self
+	p.started = n.env.Clock.Now()
+	p.deadline = p.started + n.cfg.RequestTimeout
+	n.pending.add(p)
+	n.enqueue(queued{Command: apply.Command{ID: p.id, Request: p.Request}, own: p})
+}
+
+// Cancel withdraws a proposal whose client has gone. One that was not sent yet will never take effect.
+func (n *Node) Cancel(p *Proposal) {
+	if !p.finished && p.id != (apply.RequestID{}) {
+		n.pending.finish(p.id.Counter, apply.Response{}, ErrTimeout)
+	}
+}
+
+func (n *Node) enqueue(q queued) {
+	n.queue = append(n.queue, q)
+	n.qbytes += len(q.Request)
+	n.schedule()
+}
+
+// proposeWaiting empties the queue: into raft's log on the leader, into a message to the leader elsewhere.
+//
+// The leader holds back while an append is on its way to disk. No time is lost (W1 lets no frame start before that
+// fsync returns) and all that arrives meanwhile becomes one entry.
+func (n *Node) proposeWaiting() {
+	switch {
+	case len(n.queue) == 0 || n.leader == 0:
+	case n.role == raft.StateLeader:
+		if !n.appends.busy {
+			n.proposeBatches()
+		}
+	default:
+		n.forward()
+	}
+}
+
+func (n *Node) proposeBatches() {
+	for len(n.queue) > 0 {
+		batch, rest := n.nextBatch()
+		if len(batch) > 0 {
+			err := n.raw.Propose(apply.EncodeBatch(commands(batch)))
+			if errors.Is(err, raft.ErrProposalDropped) {
+				return // a transfer is on, or too much is uncommitted: the queue keeps its order and waits
+			}
+			if err != nil {
+				n.logger.Warn("proposal refused", "error", err)
+				return
+			}
+		}
+		n.dequeue(rest, batch)
+	}
+}
+
+// nextBatch returns the live commands at the front of the queue that fit into one entry, and how many queue places
+// they and the dead ones between them take.
+func (n *Node) nextBatch() (batch []queued, places int) {
+	size := 0
+	for _, q := range n.queue {
+		if q.own != nil && q.own.finished {
+			places++
+			continue
+		}
+		if len(batch) > 0 && (size+len(q.Request) > n.cfg.BatchBytes || len(batch) == n.cfg.BatchCommands) {
+			break
+		}
+		size += len(q.Request)
+		batch = append(batch, q)
+		places++
+	}
+	return batch, places
+}
+
+// dequeue drops the first places of the queue after batch, found in them, has been sent.
+func (n *Node) dequeue(places int, batch []queued) {
+	for _, q := range batch {
+		if q.own != nil {
+			q.own.sent = true
+		}
+	}
+	for i := range n.queue[:places] {
+		n.qbytes -= len(n.queue[i].Request)
+		n.queue[i] = queued{}
+	}
+	n.queue = n.queue[places:]
+	if len(n.queue) == 0 {
+		n.queue = nil
+	}
+}
+
+// forward sends the node's own waiting commands to the leader: once for each leader. Duplicates that a lost leader's
+// log may still hold are dropped at apply, by request id.
+func (n *Node) forward() {
+	n.refuseForeign()
+	for len(n.queue) > 0 {
+		batch, places := n.nextBatch()
+		if len(batch) > 0 {
+			f := &peerpb.Forward{Commands: make([]*peerpb.Command, 0, len(batch))}
+			for _, q := range batch {
+				f.Commands = append(f.Commands, &peerpb.Command{Id: wireID(q.ID), Request: q.Request})
+			}
+			n.send(n.leader, &peerpb.Message{Body: &peerpb.Message_Forward{Forward: f}})
+		}
+		n.dequeue(places, batch)
+	}
+}
+
+// forwarded takes commands from a follower, if this node leads and has room.
+func (n *Node) forwarded(from uint64, f *peerpb.Forward) {
+	if n.raw == nil || n.role != raft.StateLeader {
+		n.refuse(from, f.GetCommands(), peerpb.ForwardRefused_NOT_LEADER)
+		return
+	}
+	for i, c := range f.GetCommands() {
+		if len(n.queue) >= n.cfg.MaxPending || n.qbytes+len(c.GetRequest()) > n.cfg.MaxPendingBytes {
+			n.refuse(from, f.GetCommands()[i:], peerpb.ForwardRefused_OVERLOADED)
+			return
+		}
+		n.enqueue(queued{Command: apply.Command{ID: requestID(c.GetId()), Request: c.GetRequest()}})
+	}
+}
+
+func (n *Node) refuse(to uint64, cs []*peerpb.Command, why peerpb.ForwardRefused_Reason) {
+	r := &peerpb.ForwardRefused{Reason: why}
+	for _, c := range cs {
+		r.Ids = append(r.Ids, c.GetId())
+	}
+	n.send(to, &peerpb.Message{Body: &peerpb.Message_ForwardRefused{ForwardRefused: r}})
+}
+
+// refuseForeign sends back what peers forwarded and this node, no longer the leader, has not proposed.
+func (n *Node) refuseForeign() {
+	own := n.queue[:0]
+	for _, q := range n.queue {
+		if q.own != nil {
+			own = append(own, q)
+			continue
+		}
+		n.qbytes -= len(q.Request)
+		n.refuse(q.ID.Member, []*peerpb.Command{{Id: wireID(q.ID)}}, peerpb.ForwardRefused_NOT_LEADER)
+	}
+	clear(n.queue[len(own):])
+	n.queue = own
+}
+
+// forwardRefused hears that commands were not proposed by the node they were sent to.
+func (n *Node) forwardRefused(r *peerpb.ForwardRefused) {
+	for _, id := range r.GetIds() {
+		p := n.pending.byCounter[id.GetCounter()]
+		if p == nil || requestID(id) != p.id || !p.sent {
+			continue
+		}
+		switch r.GetReason() {
+		case peerpb.ForwardRefused_OVERLOADED:
+			n.stats.ProposalsFailed++
+			n.pending.finish(p.id.Counter, apply.Response{}, ErrTooManyRequests)
+		case peerpb.ForwardRefused_NO_SPACE:
+			n.stats.ProposalsFailed++
+			n.pending.finish(p.id.Counter, apply.Response{}, ErrNoSpace)
+		default:
+			// The sender does not lead. It goes out again with the next leader this node hears of (requeueSent).
+		}
+	}
+}
+
+// requeueSent puts what was sent to an earlier leader back in front of the queue, in its old order, for the leader
+// that was just elected. What the old leader's log already holds is executed once all the same: the id decides.
+func (n *Node) requeueSent() {
+	var again []queued
+	for _, p := range n.pending.order {
+		if p.sent && !p.finished {
+			p.sent = false
+			n.qbytes += len(p.Request)
+			again = append(again, queued{Command: apply.Command{ID: p.id, Request: p.Request}, own: p})
+		}
+	}
+	n.queue = append(again, n.queue...)
+}
+
+func commands(batch []queued) []apply.Command {
+	cs := make([]apply.Command, len(batch))
+	for i := range batch {
+		cs[i] = batch[i].Command
+	}
+	return cs
+}
+
+func wireID(id apply.RequestID) *peerpb.RequestID {
+	return &peerpb.RequestID{Member: id.Member, Epoch: id.Epoch, Counter: id.Counter}
+}
+
+func requestID(id *peerpb.RequestID) apply.RequestID {
+	return apply.RequestID{Member: id.GetMember(), Epoch: id.GetEpoch(), Counter: id.GetCounter()}
+}

@@ -1,0 +1,161 @@
+package raftnode
+
+import (
+	"encoding/binary"
+	"time"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// Read is a linearizable read waiting for a state that is new enough. Done runs exactly once, on the loop.
+type Read struct {
+	Done func(*apply.View, error)
+
+	started  time.Duration
+	deadline time.Duration
+	finished bool
+}
+
+// readQueue carries reads through their two waits. One ReadIndex round is in flight at a time and serves every read
+// that arrived before it started.
+type readQueue struct {
+	waiting   []*Read // for the next round
+	asked     []*Read // for the round in flight
+	context   []byte  // of the round in flight; nil when there is none
+	askedAt   time.Duration
+	confirmed []confirmedReads // for apply to reach an index, lowest index first
+	counter   uint64
+}
+
+type confirmedReads struct {
+	index uint64
+	reads []*Read
+}
+
+// ReadIndex takes a linearizable read.
+func (n *Node) ReadIndex(r *Read) {
+	if n.stopped {
+		r.Done(nil, ErrStopped)
+		return
+	}
+	r.started = n.env.Clock.Now()
+	r.deadline = r.started + n.cfg.RequestTimeout
+	n.reads.waiting = append(n.reads.waiting, r)
+	n.schedule()
+}
+
+// CancelRead forgets a read whose client has gone.
+func (n *Node) CancelRead(r *Read) { r.finish(nil, ErrTimeout) }
+
+// askReadIndex starts a round when reads wait and none is in flight.
+//
+// Every attempt has a context of its own (member, epoch, counter), retries included, and only the newest counts: a late
+// answer to an earlier attempt would confirm too old an index for reads that joined since (etcd #20418).
+func (n *Node) askReadIndex() {
+	q := &n.reads
+	if q.context != nil || len(q.waiting) == 0 || n.leader == 0 || n.newLeader() {
+		return
+	}
+	q.asked, q.waiting = append(q.asked, q.waiting...), nil
+	q.counter++
+	q.context = readContext(n.self, q.counter)
+	q.askedAt = n.env.Clock.Now()
+	n.raw.ReadIndex(q.context)
+}
+
+// newLeader tells whether this node leads but has not applied an entry of its own term yet. Its commit index may then be
+// older than what the last leader acknowledged (thesis section 6.4). raft waits by itself, but not when it is alone in
+// the cluster, where asynchronous appends leave a moment between election and commit.
+func (n *Node) newLeader() bool { return n.role == raft.StateLeader && n.view.Term < n.term }
+
+func readContext(self apply.RequestID, counter uint64) []byte {
+	c := make([]byte, 24)
+	binary.BigEndian.PutUint64(c, self.Member)
+	binary.BigEndian.PutUint64(c[8:], self.Epoch)
+	binary.BigEndian.PutUint64(c[16:], counter)
+	return c
+}
+
+// readConfirmed takes raft's answer: a quorum confirmed the leader, and its commit index then was r.Index.
+func (n *Node) readConfirmed(r raft.ReadState) {
+	q := &n.reads
+	if q.context == nil || string(r.RequestCtx) != string(q.context) {
+		return
+	}
+	reads := q.asked
+	q.asked, q.context = nil, nil
+	if n.applied >= r.Index {
+		n.serve(reads)
+	} else {
+		q.confirmed = append(q.confirmed, confirmedReads{index: r.Index, reads: reads})
+	}
+	n.schedule() // the next round may start
+}
+
+// serveApplied answers the reads that waited for the index just applied.
+func (n *Node) serveApplied() {
+	q := &n.reads
+	for len(q.confirmed) > 0 && q.confirmed[0].index <= n.applied {
+		n.serve(q.confirmed[0].reads)
+		q.confirmed = q.confirmed[1:]
+	}
+}
+
+func (n *Node) serve(reads []*Read) {
+	for _, r := range reads {
+		r.finish(n.view, nil)
+	}
+}
+
+// retryRead gives up a round that got no answer in time and starts another.
+func (n *Node) retryRead(now time.Duration) {
+	if n.reads.context != nil && now-n.reads.askedAt >= readRetry {
+		n.stats.SlowReadIndexes++
+		n.reads.restart()
+	}
+}
+
+// restart abandons the round in flight; its reads wait for the next one.
+func (q *readQueue) restart() {
+	q.waiting = append(q.asked, q.waiting...)
+	q.asked, q.context = nil, nil
+}
+
+func (q *readQueue) expire(now time.Duration, why func(started time.Duration) error) {
+	expire := func(reads []*Read) []*Read {
+		kept := reads[:0]
+		for _, r := range reads {
+			if r.deadline <= now {
+				r.finish(nil, why(r.started))
+			}
+			if !r.finished {
+				kept = append(kept, r)
+			}
+		}
+		clear(reads[len(kept):])
+		return kept
+	}
+	q.waiting, q.asked = expire(q.waiting), expire(q.asked)
+	for i := range q.confirmed {
+		q.confirmed[i].reads = expire(q.confirmed[i].reads)
+	}
+}
+
+func (q *readQueue) failAll(err error) {
+	for _, c := range q.confirmed {
+		q.waiting = append(q.waiting, c.reads...)
+	}
+	for _, r := range append(q.waiting, q.asked...) {
+		r.finish(nil, err)
+	}
+	*q = readQueue{counter: q.counter}
+}
+
+func (r *Read) finish(v *apply.View, err error) {
+	if !r.finished {
+		r.finished = true
+		r.Done(v, err)
+	}
+}

@@ -1,0 +1,238 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/snap"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+// Snapshots are made only when somebody needs one: the state file itself is the newest snapshot of this node. A file
+// in snap/ is a copy of it at rest, so that a transfer can take its time and be resumed.
+
+const snapDir = "snap"
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// snapshots is the giving side: the file that followers are fetching, at most one.
+type snapshots struct {
+	file    *snapFile
+	making  bool
+	offered map[uint64]offer // follower -> the MsgSnap that raft sent it
+}
+
+// snapFile is a finished snapshot on disk. Its reader belongs to the snap lane.
+type snapFile struct {
+	meta    snap.Meta
+	reader  *snap.Reader
+	lastUse time.Duration
+}
+
+// offer is a snapshot that raft waits for a follower to install.
+type offer struct {
+	index    uint64
+	activity time.Duration // when it was sent, or the follower last asked for a piece
+}
+
+func (s *snapshots) close() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.reader.Close()
+}
+
+// raftSnapshot answers raft's Storage.Snapshot: the file if it still joins the log, else not yet, and one is made.
+func (n *Node) raftSnapshot() (*raftpb.Snapshot, error) {
+	if f := n.snaps.file; f != nil && f.meta.Index >= n.mem.baseIndex {
+		m := f.meta
+		return &raftpb.Snapshot{
+			Data:     []byte{}, // the content is fetched by the follower, piece by piece
+			Metadata: &raftpb.SnapshotMetadata{Index: &m.Index, Term: &m.Term, ConfState: m.ConfState},
+		}, nil
+	}
+	n.makeSnapshot()
+	return nil, raft.ErrSnapshotTemporarilyUnavailable
+}
+
+// makeSnapshot copies the state file as of now: committed and pinned on the apply lane, which is free again at once,
+// and copied on the snap lane while writes go on.
+func (n *Node) makeSnapshot() {
+	if n.snaps.making || n.raw == nil {
+		return
+	}
+	n.snaps.making = true
+	var (
+		pin  *backend.Pin
+		meta snap.Meta
+		read *snap.Reader
+	)
+	old := n.snaps.file
+	n.applyLane.Do(func() error {
+		if _, err := n.state.flush(n.env.Clock); err != nil {
+			return err
+		}
+		var err error
+		meta.Index, meta.Term = n.state.machine.Applied()
+		meta.ConfState = n.state.machine.ConfState()
+		pin, err = n.state.db.Pin()
+		return err
+	}, func(err error) {
+		if n.stopped || err != nil {
+			n.snaps.making = false
+			if pin != nil {
+				pin.Close()
+			}
+			if err != nil && !n.stopped {
+				n.fail(err)
+			}
+			return
+		}
+		start := n.env.Clock.Now()
+		n.snapLane.Do(func() (err error) {
+			read, err = n.writeSnapshot(old, meta, pin)
+			return err
+		}, func(err error) {
+			n.snaps.making = false
+			if err != nil {
+				// A copy that could not be written costs a follower time, not this node its health.
+				n.logger.Warn("snapshot not made", "index", meta.Index, "error", err)
+				return
+			}
+			now := n.env.Clock.Now()
+			n.snaps.file = &snapFile{meta: meta, reader: read, lastUse: now}
+			observe(n.cfg.Observe.Snapshot, now-start)
+			n.logger.Info("snapshot made", "index", meta.Index, "term", meta.Term, "bytes", read.Size(),
+				"elapsed", now-start)
+			n.schedule()
+		})
+	})
+}
+
+// writeSnapshot runs on the snap lane. The file that it replaces goes first: there is never more than one.
+func (n *Node) writeSnapshot(old *snapFile, m snap.Meta, pin *backend.Pin) (*snap.Reader, error) {
+	defer pin.Close()
+	if err := n.dropSnapshot(old); err != nil {
+		return nil, err
+	}
+	w, err := snap.Create(n.env.FS, snapDir, m, pin.Size())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := pin.WriteTo(w); err != nil {
+		return nil, errors.Join(fmt.Errorf("copy state at index %d: %w", m.Index, err), w.Abort())
+	}
+	if err := w.Finish(); err != nil {
+		return nil, err
+	}
+	return snap.Open(n.env.FS, snapDir, m.Index, m.Term)
+}
+
+func (n *Node) dropSnapshot(f *snapFile) error {
+	if f == nil {
+		return nil
+	}
+	if err := f.reader.Close(); err != nil {
+		return err
+	}
+	return snap.Remove(n.env.FS, snapDir, f.meta.Index, f.meta.Term)
+}
+
+// snapshotOffered remembers that raft sent a follower to fetch a snapshot, so that it hears of a failure.
+func (n *Node) snapshotOffered(m *raftpb.Message) {
+	n.snaps.offered[m.GetTo()] = offer{index: m.GetSnapshot().GetMetadata().GetIndex(), activity: n.env.Clock.Now()}
+}
+
+// serveSnapshot sends one piece. Index 0 asks for any snapshot, which a node that lost its state does before it can
+// know one.
+func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
+	if n.raw == nil {
+		return
+	}
+	f := n.snaps.file
+	if q.GetIndex() == 0 && f == nil {
+		n.makeSnapshot() // the asker asks again
+		return
+	}
+	if f == nil || (q.GetIndex() != 0 && (f.meta.Index != q.GetIndex() || f.meta.Term != q.GetTerm())) {
+		n.send(from, snapshotFailedMessage(q.GetIndex(), q.GetTerm(), "not here any more"))
+		return
+	}
+	now := n.env.Clock.Now()
+	f.lastUse = now
+	if o, ok := n.snaps.offered[from]; ok {
+		n.snaps.offered[from] = offer{index: o.index, activity: now}
+	}
+	offset, chunk := q.GetOffset(), n.cfg.ChunkBytes
+	var c *peerpb.SnapshotChunk
+	n.snapLane.Do(func() (err error) {
+		c, err = readChunk(f, int64(offset), chunk)
+		return err
+	}, func(err error) {
+		switch {
+		case n.stopped:
+		case err != nil:
+			n.logger.Warn("snapshot not readable", "index", f.meta.Index, "offset", offset, "error", err)
+			n.send(from, snapshotFailedMessage(f.meta.Index, f.meta.Term, err.Error()))
+		default:
+			n.send(from, &peerpb.Message{Body: &peerpb.Message_SnapshotChunk{SnapshotChunk: c}})
+		}
+	})
+}
+
+func readChunk(f *snapFile, offset int64, limit int) (*peerpb.SnapshotChunk, error) {
+	size := f.reader.Size()
+	if offset > size {
+		return nil, fmt.Errorf("offset %d in a snapshot of %d bytes", offset, size)
+	}
+	data := make([]byte, min(int64(limit), size-offset))
+	if _, err := f.reader.ReadAt(data, offset); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return &peerpb.SnapshotChunk{
+		Index: f.meta.Index, Term: f.meta.Term, ConfState: f.meta.ConfState,
+		Offset: uint64(offset), Total: uint64(size), Data: data, Crc: crc32.Checksum(data, castagnoli),
+	}, nil
+}
+
+// snapshotTick tells raft of followers that went silent in the middle of a transfer, without which it would wait for
+// them for ever, and removes a file that nobody has asked for in a while.
+func (n *Node) snapshotTick(now time.Duration) {
+	if n.raw == nil {
+		return
+	}
+	for _, id := range sortedKeys(n.snaps.offered) {
+		if now-n.snaps.offered[id].activity >= snapshotGiveUp {
+			n.endOffer(id, raft.SnapshotFailure)
+		}
+	}
+	if f := n.snaps.file; f != nil && !n.snaps.making && now-f.lastUse >= snapshotKeep {
+		n.snaps.file = nil
+		n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
+			if err != nil {
+				n.logger.Warn("snapshot not removed", "index", f.meta.Index, "error", err)
+			}
+		})
+	}
+}
+
+func (n *Node) endOffer(id uint64, s raft.SnapshotStatus) {
+	if _, ok := n.snaps.offered[id]; ok {
+		delete(n.snaps.offered, id)
+		n.raw.ReportSnapshot(id, s)
+		n.schedule()
+	}
+}
+
+func snapshotFailedMessage(index, term uint64, reason string) *peerpb.Message {
+	return &peerpb.Message{Body: &peerpb.Message_SnapshotFailed{
+		SnapshotFailed: &peerpb.SnapshotFailed{Index: index, Term: term, Reason: reason},
+	}}
+}

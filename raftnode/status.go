@@ -1,0 +1,87 @@
+package raftnode
+
+import (
+	"time"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// Stats counts since boot.
+type Stats struct {
+	LeaderChanges   uint64
+	ProposalsFailed uint64
+	SlowReadIndexes uint64
+
+	leaderSince time.Duration
+}
+
+// Status is a snapshot of a node, safe to hand around.
+type Status struct {
+	ClusterID, MemberID uint64
+	Leader              uint64 // 0: none known
+	Role                raft.StateType
+	Term                uint64
+	Commit              uint64 // highest index known to be committed
+	Applied             uint64 // highest index applied
+	First, Last         uint64 // the log's durable extent; First > Last when it is empty
+	HistoryHash         uint64 // of the applied history, at Applied
+	Learner             bool
+	Restoring           bool  // the state is being fetched from a peer
+	Ready               bool  // what was known committed at boot is applied: reads may be served
+	Pending             int   // client writes waiting
+	FileBytes           int64 // size of the state file at the last flush
+	FileBytesInUse      int64 // of these, the bytes that hold data
+	Stats
+}
+
+// Status describes the node now.
+func (n *Node) Status() Status {
+	s := Status{
+		ClusterID: n.cfg.ClusterID,
+		MemberID:  n.self.Member,
+		Leader:    n.leader,
+		Role:      n.role,
+		Term:      n.term,
+		Applied:   n.applied,
+		First:     n.mem.first(),
+		Last:      n.mem.last(),
+		Restoring: n.raw == nil,
+		Pending:   n.pending.len(),
+		Stats:     n.stats,
+
+		FileBytes:      n.flush.size,
+		FileBytesInUse: n.flush.inUse,
+	}
+	if n.raw != nil {
+		b := n.raw.BasicStatus()
+		s.Term, s.Commit = b.GetTerm(), b.GetCommit()
+		s.Ready = n.applied >= n.caughtUp
+	}
+	if n.view != nil {
+		s.HistoryHash = n.view.HistoryHash
+	}
+	for _, id := range n.mem.conf.GetLearners() {
+		s.Learner = s.Learner || id == n.self.Member
+	}
+	return s
+}
+
+// publish hands out the state when it changed since the last turn. Before the node is ready nobody gets a view: not
+// even a serializable read may go behind what this node once knew.
+func (n *Node) publish() {
+	if n.cfg.Publish == nil {
+		return
+	}
+	s := n.Status()
+	if s == n.published {
+		return
+	}
+	n.published = s
+	var v *apply.View
+	if s.Ready {
+		v = n.view
+	}
+	n.cfg.Publish(s, v)
+}

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// node is what the client services need of the member they run on. All methods may be called from any goroutine.
+//
+// View and Status are called for every request, so they must cost no more than loading a pointer.
+type node interface {
+	// Propose replicates r and returns what it did, once this member has applied it: whoever sees the answer also sees
+	// the write in every later View. It ends with one of raftnode's or apply's sentinels, or with ctx's error; unless
+	// the sentinel says otherwise the write may still take effect. A compaction with Physical set returns only when
+	// this member has deleted the compacted revisions for good. r must not be changed afterwards.
+	Propose(ctx context.Context, r *pb.InternalRaftRequest) (apply.Response, error)
+	// Read returns a view that holds every write acknowledged, by any member, before the call.
+	Read(ctx context.Context) (*apply.View, error)
+	// View returns what this member has applied, or nil as long as it has not caught up with what it knew before its
+	// last restart.
+	View() *apply.View
+	// Status describes this member now.
+	Status() raftnode.Status
+}
+
+// Limits bound what one client may ask for. A zero field means its default.
+type Limits struct {
+	// RequestBytes bounds one encoded write (the node refuses more with raftnode.ErrTooLarge), so it bounds the largest
+	// value. Default 1.5 MiB. Every write is kept in memory a few times on its way; above 10 MiB heartbeats begin to
+	// suffer.
+	RequestBytes int
+	// TxnOps bounds each list of a transaction, nested ones included. Default 128.
+	TxnOps int
+	// ConcurrentStreams bounds the requests in flight on one connection. Default: no bound.
+	ConcurrentStreams uint32
+	// QuotaBytes is the size of the store that Status and metrics report as the limit. Default 2 GiB; negative: none.
+	QuotaBytes int64
+}
+
+const (
+	defaultRequestBytes = 3 << 19
+	defaultTxnOps       = 128
+	defaultQuotaBytes   = 2 << 30
+	// A message may be larger than the request in it: gRPC accepts this much more before it gives up reading.
+	messageOverheadBytes = 512 << 10
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.RequestBytes <= 0 {
+		l.RequestBytes = defaultRequestBytes
+	}
+	if l.TxnOps <= 0 {
+		l.TxnOps = defaultTxnOps
+	}
+	if l.ConcurrentStreams == 0 {
+		l.ConcurrentStreams = math.MaxUint32
+	}
+	if l.QuotaBytes == 0 {
+		l.QuotaBytes = defaultQuotaBytes
+	}
+	return l
+}
+
+// KeepAlive says how gRPC connections are probed.
+type KeepAlive struct {
+	// MinTime is the shortest time between two pings of a client; one that pings more often is disconnected. 0: no
+	// limit.
+	MinTime time.Duration
+	// Interval without traffic after which the server pings, and Timeout for the answer. 0 in either: no pings.
+	Interval, Timeout time.Duration
+}
+
+// apiConfig describes the member to its client services.
+type apiConfig struct {
+	ClusterID, MemberID uint64
+	Limits              Limits
+	KeepAlive           KeepAlive
+	// ElectionTimeout paces everything that waits for a leader. Required.
+	ElectionTimeout time.Duration
+	// Sizes returns the bytes that the store's file takes, and how many of them hold data. Required.
+	Sizes func() (total, inUse int64)
+	// LatencyHistograms adds gRPC's own latency histograms to the metrics ("extensive").
+	LatencyHistograms bool
+	// Profiles adds Go's profiles to the HTTP endpoints. Whoever reaches them can slow the member down.
+	Profiles bool
+	// Registry gets the metrics and is what /metrics serves. Default: a new one.
+	Registry *prometheus.Registry
+	// Origins that browsers may call the HTTP endpoints from; empty or "*" means all.
+	Origins []string
+	// Hosts that a plaintext HTTP request may name; empty or "*" means all.
+	Hosts  []string
+	Logger hclog.Logger
+}
+
+// api is what all client services of one member share.
+type api struct {
+	node       node
+	header     header
+	limits     Limits
+	keepAlive  KeepAlive
+	metrics    *metrics
+	leadership *leadership
+	sizes      func() (total, inUse int64)
+	guard      guard
+	readLimit  time.Duration // how long a health check waits for a linearizable read
+	profiles   bool
+	logger     hclog.Logger
+}
+
+// newAPI prepares the services; newGRPCServer and newHTTPServer serve them. Somebody has to run leadership.Run.
+func newAPI(n node, cfg apiConfig) *api {
+	limits := cfg.Limits.withDefaults()
+	registry, logger := cfg.Registry, cfg.Logger
+	if registry == nil {
+		registry = prometheus.NewRegistry()
+	}
+	if logger == nil {
+		logger = hclog.NewNullLogger()
+	}
+	s := scrape{node: n, sizes: cfg.Sizes, quota: limits.QuotaBytes, member: cfg.MemberID}
+	return &api{
+		node:       n,
+		header:     header{clusterID: cfg.ClusterID, memberID: cfg.MemberID, node: n},
+		limits:     limits,
+		keepAlive:  cfg.KeepAlive,
+		metrics:    newMetrics(registry, s, cfg.LatencyHistograms),
+		leadership: newLeadership(n, cfg.ElectionTimeout),
+		sizes:      cfg.Sizes,
+		guard:      newGuard(cfg.Origins, cfg.Hosts, logger),
+		readLimit:  5*time.Second + 2*cfg.ElectionTimeout,
+		profiles:   cfg.Profiles,
+		logger:     logger,
+	}
+}

@@ -1,0 +1,43 @@
+package server
+
+import (
+	"math"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// newGRPCServer returns a server with every client service registered. Services of etcd's that are not here answer
+// Unimplemented.
+func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
+	options := append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCountingCodec(a.metrics)),
+		grpc.ChainUnaryInterceptor(a.metrics.grpc.UnaryServerInterceptor(), a.unary),
+		grpc.ChainStreamInterceptor(a.metrics.grpc.StreamServerInterceptor(), a.stream),
+		grpc.MaxRecvMsgSize(a.limits.RequestBytes + messageOverheadBytes),
+		grpc.MaxSendMsgSize(math.MaxInt32), // a range may be as large as the store
+		grpc.MaxConcurrentStreams(a.limits.ConcurrentStreams),
+		grpc.WaitForHandlers(true),
+	}, a.keepAlive.options()...)
+	s := grpc.NewServer(append(options, extra...)...)
+
+	pb.RegisterKVServer(s, &kvServer{api: a})
+	pb.RegisterClusterServer(s, &clusterServer{api: a})
+	pb.RegisterMaintenanceServer(s, &maintenanceServer{api: a})
+	registerHealth(s, a.leadership)
+
+	// Alert rules compare rates: a series that appears with its first error has none.
+	a.metrics.grpc.InitializeMetrics(s)
+	return s
+}
+
+func (k KeepAlive) options() []grpc.ServerOption {
+	// Clients behind NAT ping idle connections as well: that is no offence. gRPC takes 0 for its own five minutes.
+	enforcement := keepalive.EnforcementPolicy{MinTime: max(k.MinTime, 1), PermitWithoutStream: true}
+	options := []grpc.ServerOption{grpc.KeepaliveEnforcementPolicy(enforcement)}
+	if k.Interval > 0 && k.Timeout > 0 {
+		options = append(options, grpc.KeepaliveParams(keepalive.ServerParameters{Time: k.Interval, Timeout: k.Timeout}))
+	}
+	return options
+}

@@ -1,0 +1,221 @@
+package server
+
+import (
+	"context"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+const (
+	testCluster  = 0xc1
+	testMember   = 0x1
+	testElection = 50 * time.Millisecond
+	testTerm     = 7
+)
+
+// soloNode is a node without raft: a real state machine that applies each write as it comes.
+type soloNode struct {
+	limit int
+
+	mu      sync.Mutex // held while a write is applied
+	machine *apply.Machine
+	index   uint64
+	counter uint64
+
+	view   atomic.Pointer[apply.View]
+	status atomic.Pointer[raftnode.Status]
+
+	// What a test wants to go wrong; set before use.
+	proposeError, readError error
+	beforeRead              func(context.Context) // runs in Read
+	reads, views            atomic.Int64          // calls of Read and View
+}
+
+func newSoloNode(t testing.TB, members ...apply.Member) *soloNode {
+	t.Helper()
+	if members == nil {
+		members = []apply.Member{{ID: testMember, PeerURLs: []string{"http://a:2380"}}}
+	}
+	db, err := backend.Create(memfs.New(1, t.TempDir()), "state", backend.Options{NoSync: true},
+		apply.InitialBatch(testCluster, members))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	machine, err := apply.Open(db, testCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &soloNode{limit: Limits{}.withDefaults().RequestBytes, machine: machine}
+	n.index, _ = machine.Applied()
+	n.view.Store(machine.View())
+	n.status.Store(&raftnode.Status{Leader: testMember, Role: raft.StateLeader, Term: testTerm, Commit: n.index, Applied: n.index})
+	return n
+}
+
+// change edits the status.
+func (n *soloNode) change(f func(*raftnode.Status)) {
+	s := *n.status.Load()
+	f(&s)
+	n.status.Store(&s)
+}
+
+func (n *soloNode) Propose(_ context.Context, r *pb.InternalRaftRequest) (apply.Response, error) {
+	if n.proposeError != nil {
+		return apply.Response{}, n.proposeError
+	}
+	request, err := proto.Marshal(r)
+	if err != nil {
+		return apply.Response{}, err
+	}
+	if len(request) > n.limit {
+		return apply.Response{}, raftnode.ErrTooLarge
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.index++
+	n.counter++
+	id := apply.RequestID{Member: testMember, Epoch: 1, Counter: n.counter}
+	entry := &raftpb.Entry{
+		Index: new(n.index), Term: new(uint64(testTerm)), Data: apply.EncodeBatch([]apply.Command{{ID: id, Request: request}}),
+	}
+	out, err := n.machine.Apply([]*raftpb.Entry{entry}, apply.RequestID{Member: testMember, Epoch: 1})
+	if err != nil {
+		return apply.Response{}, err
+	}
+	n.view.Store(out.View)
+	n.change(func(s *raftnode.Status) { s.Commit, s.Applied = n.index, n.index })
+	if r.GetCompaction().GetPhysical() {
+		for !n.machine.CompactStep() {
+		}
+		err = n.machine.Flush()
+	}
+	if err != nil {
+		return apply.Response{}, err
+	}
+	return out.Results[0].Response, out.Results[0].Err
+}
+
+func (n *soloNode) Read(ctx context.Context) (*apply.View, error) {
+	n.reads.Add(1)
+	if n.beforeRead != nil {
+		n.beforeRead(ctx)
+	}
+	if n.readError != nil {
+		return nil, n.readError
+	}
+	return n.view.Load(), ctx.Err()
+}
+
+func (n *soloNode) View() *apply.View {
+	n.views.Add(1)
+	return n.view.Load()
+}
+
+func (n *soloNode) Status() raftnode.Status { return *n.status.Load() }
+
+// edge is a client port in front of a node, on loopback.
+type edge struct {
+	api    *api
+	port   *clientPort
+	addr   string
+	health chan bool // what health was set to, if somebody listens
+
+	stop func()
+}
+
+func testConfig() apiConfig {
+	return apiConfig{
+		ClusterID: testCluster, MemberID: testMember, ElectionTimeout: testElection,
+		Sizes: func() (int64, int64) { return 65536, 32768 },
+	}
+}
+
+// serve starts an edge. It is stopped, and waited for, when the test ends.
+func serve(t testing.TB, n node, cfg apiConfig, register ...func(*grpc.Server)) *edge {
+	t.Helper()
+	a := newAPI(n, cfg)
+	g := newGRPCServer(a)
+	for _, r := range register {
+		r(g)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &edge{api: a, port: newClientPort(g, newHTTPServer(a), hclog.NewNullLogger()), addr: l.Addr().String()}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { a.leadership.Run(ctx) })
+	wg.Go(func() {
+		if err := e.port.Serve(l); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	e.stop = sync.OnceFunc(func() {
+		cancel()
+		expired, cancel := context.WithCancel(context.Background())
+		cancel()
+		e.port.Shutdown(expired)
+		wg.Wait()
+	})
+	t.Cleanup(e.stop)
+	return e
+}
+
+// dial returns a plain gRPC connection.
+func (e *edge) dial(t testing.TB) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(e.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// client returns etcd's own client.
+func (e *edge) client(t testing.TB) *clientv3.Client {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.addr}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// testContext bounds a test that would otherwise hang.
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// testSeed returns the seed that repeats a randomised test, from the environment, or 0.
+func testSeed() uint64 {
+	seed, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
+	return seed
+}

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"expvar"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/version"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// readHeaderTimeout is long, as in etcd: connections that load balancers keep open cost little.
+const readHeaderTimeout = 5 * time.Minute
+
+// newHTTPServer returns a server for what answers beside gRPC. It speaks HTTP/1.1, and HTTP/2 without TLS.
+func newHTTPServer(a *api) *http.Server {
+	s := &http.Server{
+		Handler:           newHTTPHandler(a),
+		ReadHeaderTimeout: readHeaderTimeout,
+		Protocols:         new(http.Protocols),
+		// What goes wrong on a connection is the client's business.
+		ErrorLog: a.logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	return s
+}
+
+// newHTTPHandler serves the endpoints that probes, scrapers and scripts know from etcd; bodies, codes and headers are
+// etcd's to the byte.
+func newHTTPHandler(a *api) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/health", getOnly(a.serveHealth))
+	a.installProbes(mux)
+	mux.Handle("/metrics", a.metrics.handler)
+	mux.HandleFunc("/version", getOnly(a.serveVersion))
+	mux.HandleFunc("/debug/vars", getOnly(expvar.Handler().ServeHTTP))
+	if a.profiles {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return a.guard.wrap(mux)
+}
+
+func getOnly(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		h(w, r)
+	}
+}
+
+// healthBody is the body of /health. "true" and "false" are strings because they always were.
+type healthBody struct {
+	Health string `json:"health"`
+	Reason string `json:"reason"`
+}
+
+// serveHealth says whether this member can serve reads: linearizable ones, which needs a quorum, or with
+// ?serializable=true its own.
+func (a *api) serveHealth(w http.ResponseWriter, r *http.Request) {
+	h := healthBody{Health: "true"}
+	if reason := a.unhealthy(r.Context(), r.URL.Query().Get("serializable") == "true"); reason != "" {
+		h = healthBody{Health: "false", Reason: reason}
+	}
+	body, err := json.Marshal(h)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	if h.Reason != "" {
+		a.metrics.healthFail.Inc()
+		a.logger.Warn("health check failed", "reason", h.Reason)
+		http.Error(w, string(body), http.StatusServiceUnavailable)
+		return
+	}
+	a.metrics.healthSuccess.Inc()
+	_, _ = w.Write(body) // the client is gone if this fails
+}
+
+// unhealthy returns why the member is not healthy, or "".
+func (a *api) unhealthy(ctx context.Context, serializable bool) string {
+	if !serializable && !a.leadership.hasLeader() {
+		return "RAFT NO LEADER"
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.readLimit)
+	defer cancel()
+	if err := a.tryRead(ctx, serializable); err != nil {
+		return "RANGE ERROR:" + errorText(err)
+	}
+	return ""
+}
+
+// tryRead reads a key that need not exist.
+func (a *api) tryRead(ctx context.Context, serializable bool) error {
+	_, err := readView(ctx, a, serializable, &a.metrics.rangeRequest, func(v *apply.View) (*pb.RangeResponse, error) {
+		return apply.Range(v.KV, &pb.RangeRequest{Key: []byte("health"), KeysOnly: true, Limit: 1})
+	})
+	return err
+}
+
+func (a *api) serveVersion(w http.ResponseWriter, _ *http.Request) {
+	v := version.Versions{Server: version.Version, Cluster: "not_decided", Storage: "unknown"}
+	if a.founded() {
+		v.Cluster, v.Storage = dataVersion, dataVersion
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
+}

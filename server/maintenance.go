@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/api/v3/version"
+)
+
+// maintenanceServer is etcdserverpb.Maintenance. Its answers are about this member alone.
+type maintenanceServer struct {
+	*api
+	pb.UnimplementedMaintenanceServer
+}
+
+// dataVersion is the version of etcd that wrote like we write, as Status and /version name it.
+const dataVersion = "3.7.0"
+
+// Status answers at all times, without a leader and on a learner too: it is what an operator asks when nothing works.
+func (m *maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	s := m.node.Status()
+	total, inUse := m.sizes()
+	resp := &pb.StatusResponse{
+		Header:           m.header.fill(nil),
+		Version:          version.Version,
+		DbSize:           total,
+		DbSizeInUse:      inUse,
+		DbSizeQuota:      m.limits.QuotaBytes,
+		Leader:           s.Leader,
+		RaftIndex:        s.Commit,
+		RaftAppliedIndex: s.Applied,
+		RaftTerm:         s.Term,
+		IsLearner:        s.Learner,
+		DowngradeInfo:    &pb.DowngradeInfo{},
+	}
+	if m.founded() {
+		resp.StorageVersion = dataVersion
+	}
+	if s.Leader == 0 {
+		resp.Errors = append(resp.Errors, rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader))
+	}
+	return resp, nil
+}
+
+// founded reports whether the cluster has ever had a leader: the state starts at index 1, and a first leader adds to
+// it. Only then etcd would have decided on the version of its data.
+func (a *api) founded() bool { return a.node.Status().Applied > 1 }
+
+// HashKV hashes the history up to a revision as etcd does. Members with the same history and the same compact revision
+// give the same hash.
+func (m *maintenanceServer) HashKV(ctx context.Context, r *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	v, err := m.view(ctx, true)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	h, err := v.KV.HashKV(r.Revision)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &pb.HashKVResponse{
+		Header:          m.header.fill(&pb.ResponseHeader{Revision: v.KV.Revision()}),
+		Hash:            h.Hash,
+		CompactRevision: h.CompactRevision,
+		HashRevision:    h.HashRevision,
+	}, nil
+}

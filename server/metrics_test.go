@@ -1,0 +1,122 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/quorumkv/quorumkv/raftnode"
+)
+
+// scrapeMetrics returns every series with its value.
+func scrapeMetrics(t *testing.T, e *edge) map[string]string {
+	t.Helper()
+	r, err := http.Get("http://" + e.addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %v\n%s", r.Status, err, body)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	series := make(map[string]string)
+	for line := range strings.Lines(string(body)) {
+		if i := strings.LastIndexByte(line, ' '); i > 0 && line[0] != '#' {
+			series[line[:i]] = strings.TrimSpace(line[i:])
+		}
+	}
+	return series
+}
+
+func TestMetrics(t *testing.T) {
+	n := newSoloNode(t)
+	e := serve(t, n, testConfig())
+	for name, want := range map[string]string{
+		// before any request, or the alerts have nothing to compare with
+		`grpc_server_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:                                "0",
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:                 "0",
+		`grpc_server_handled_total{grpc_code="Unavailable",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:      "0",
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="RangeStream",grpc_service="etcdserverpb.KV",grpc_type="server_stream"}`: "0",
+		`grpc_server_started_total{grpc_method="MemberList",grpc_service="etcdserverpb.Cluster",grpc_type="unary"}`:                    "0",
+		`grpc_server_started_total{grpc_method="Status",grpc_service="etcdserverpb.Maintenance",grpc_type="unary"}`:                    "0",
+		`grpc_server_started_total{grpc_method="Check",grpc_service="grpc.health.v1.Health",grpc_type="unary"}`:                        "0",
+		`etcd_network_client_grpc_sent_bytes_total`:                             "0",
+		`etcd_network_client_grpc_received_bytes_total`:                         "0",
+		`etcd_server_health_success`:                                            "0",
+		`etcd_server_health_failures`:                                           "0",
+		`etcd_server_read_indexes_failed_total`:                                 "0",
+		`etcd_server_slow_read_indexes_total`:                                   "0",
+		`etcd_server_has_leader`:                                                "1",
+		`etcd_server_is_leader`:                                                 "1",
+		`etcd_server_is_learner`:                                                "0",
+		`etcd_server_leader_changes_seen_total`:                                 "0",
+		`etcd_server_proposals_committed_total`:                                 "1",
+		`etcd_server_proposals_applied_total`:                                   "1",
+		`etcd_server_proposals_pending`:                                         "0",
+		`etcd_server_proposals_failed_total`:                                    "0",
+		`etcd_server_quota_backend_bytes`:                                       "2.147483648e+09",
+		`etcd_server_version{server_version="3.7.3"}`:                           "1",
+		`etcd_server_id{server_id="1"}`:                                         "1",
+		`etcd_cluster_version{cluster_version="3.7"}`:                           "1",
+		`etcd_mvcc_db_total_size_in_bytes`:                                      "65536",
+		`etcd_mvcc_db_total_size_in_use_in_bytes`:                               "32768",
+		`etcd_debugging_mvcc_keys_total`:                                        "0",
+		`etcd_debugging_mvcc_current_revision`:                                  "1",
+		`etcd_server_request_duration_seconds_count{success="true",type="Put"}`: "0",
+	} {
+		if got := scrapeMetrics(t, e)[name]; got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"process_resident_memory_bytes", "go_goroutines", "os_fd_used", "os_fd_limit"} {
+		if got := scrapeMetrics(t, e)[name]; got == "" || got == "0" {
+			t.Errorf("%s = %q", name, got)
+		}
+	}
+
+	c := e.client(t)
+	put(t, c, "k", "v")
+	put(t, c, "l", "v")
+	if _, err := c.Put(testContext(t), "", ""); err == nil {
+		t.Fatal("put without a key")
+	}
+	n.change(func(s *raftnode.Status) {
+		s.Leader, s.Role, s.Pending, s.LeaderChanges, s.ProposalsFailed = 0, raft.StateFollower, 3, 4, 5
+	})
+	got := scrapeMetrics(t, e)
+	for name, want := range map[string]string{
+		`grpc_server_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:                             "3",
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:              "2",
+		`grpc_server_handled_total{grpc_code="InvalidArgument",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`: "1",
+		`etcd_network_client_grpc_received_bytes_total`:                                                                             "12", // two puts of 3 + 3 bytes and an empty one
+		`etcd_server_has_leader`:                                                "0",
+		`etcd_server_is_leader`:                                                 "0",
+		`etcd_server_proposals_applied_total`:                                   "3",
+		`etcd_server_proposals_pending`:                                         "3",
+		`etcd_server_leader_changes_seen_total`:                                 "4",
+		`etcd_server_proposals_failed_total`:                                    "5",
+		`etcd_debugging_mvcc_keys_total`:                                        "2",
+		`etcd_debugging_mvcc_current_revision`:                                  "3",
+		`etcd_server_request_duration_seconds_count{success="true",type="Put"}`: "2",
+	} {
+		if got[name] != want {
+			t.Errorf("%s = %q, want %q", name, got[name], want)
+		}
+	}
+}
+
+func TestLatencyHistogramsAreExtra(t *testing.T) {
+	name := `grpc_server_handling_seconds_count{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`
+	for _, extra := range []bool{false, true} {
+		cfg := testConfig()
+		cfg.LatencyHistograms = extra
+		if _, there := scrapeMetrics(t, serve(t, newSoloNode(t), cfg))[name]; there != extra {
+			t.Errorf("extra %t, but histogram there: %t", extra, there)
+		}
+	}
+}

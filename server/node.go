@@ -1,0 +1,173 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// member makes blocking calls of the node's callbacks: it is the only way from a handler's goroutine to the loop. A
+// call posts one function and waits for one answer.
+type member struct {
+	raft *raftnode.Node
+	post func(func())
+	// stopped is closed when the loop runs no more functions.
+	stopped chan struct{}
+	limits  Limits
+
+	published atomic.Pointer[publication]
+	// ready is closed when the first view was published.
+	ready chan struct{}
+}
+
+// publication is what the loop last published; its parts belong together.
+type publication struct {
+	status raftnode.Status
+	view   *apply.View
+}
+
+var _ node = (*member)(nil)
+
+func newMember(post func(func()), limits Limits) *member {
+	m := &member{post: post, stopped: make(chan struct{}), limits: limits, ready: make(chan struct{})}
+	m.published.Store(&publication{})
+	return m
+}
+
+// publish is the node's Publish callback; it runs on the loop.
+func (m *member) publish(s raftnode.Status, v *apply.View) {
+	first := v != nil && m.published.Load().view == nil
+	m.published.Store(&publication{status: s, view: v})
+	if first {
+		close(m.ready)
+	}
+}
+
+func (m *member) Status() raftnode.Status { return m.published.Load().status }
+func (m *member) View() *apply.View       { return m.published.Load().view }
+
+// Sizes returns the bytes that the state file takes and how many of them hold data.
+func (m *member) Sizes() (total, inUse int64) {
+	s := m.Status()
+	return s.FileBytes, s.FileBytesInUse
+}
+
+// result is one answer from the loop.
+type result struct {
+	response apply.Response
+	view     *apply.View
+	err      error
+}
+
+func (m *member) Propose(ctx context.Context, r *pb.InternalRaftRequest) (apply.Response, error) {
+	if err := m.checkQuota(r); err != nil {
+		return apply.Response{}, err
+	}
+	request, err := proto.Marshal(r)
+	if err != nil {
+		return apply.Response{}, fmt.Errorf("encode request: %w", err)
+	}
+	if len(request) > m.limits.RequestBytes {
+		return apply.Response{}, raftnode.ErrTooLarge
+	}
+	answer := make(chan result, 1)
+	p := &raftnode.Proposal{Request: request, Done: func(r apply.Response, err error) {
+		answer <- result{response: r, err: err}
+	}}
+	m.post(func() { m.raft.Propose(p) })
+	got, err := m.await(ctx, answer, func() { m.raft.Cancel(p) })
+	if err != nil {
+		return apply.Response{}, err
+	}
+	if r.GetCompaction().GetPhysical() && got.err == nil {
+		return got.response, m.awaitCompaction(ctx)
+	}
+	return got.response, got.err
+}
+
+func (m *member) Read(ctx context.Context) (*apply.View, error) {
+	answer := make(chan result, 1)
+	r := &raftnode.Read{Done: func(v *apply.View, err error) { answer <- result{view: v, err: err} }}
+	m.post(func() { m.raft.ReadIndex(r) })
+	got, err := m.await(ctx, answer, func() { m.raft.CancelRead(r) })
+	if err != nil {
+		return nil, err
+	}
+	return got.view, got.err
+}
+
+func (m *member) awaitCompaction(ctx context.Context) error {
+	answer := make(chan result, 1)
+	m.post(func() { m.raft.AwaitCompaction(func() { answer <- result{} }) })
+	_, err := m.await(ctx, answer, func() {})
+	return err
+}
+
+// transferLeadership hands leadership to target, or to the best of the others when target is 0.
+func (m *member) transferLeadership(ctx context.Context, target uint64) error {
+	answer := make(chan result, 1)
+	m.post(func() { m.raft.TransferLeadership(target, func(err error) { answer <- result{err: err} }) })
+	got, err := m.await(ctx, answer, func() {})
+	if err != nil {
+		return err
+	}
+	return got.err
+}
+
+// await waits for the loop's answer. A caller that goes away first withdraws its request.
+func (m *member) await(ctx context.Context, answer <-chan result, withdraw func()) (result, error) {
+	select {
+	case r := <-answer:
+		return r, nil
+	case <-ctx.Done():
+		m.post(withdraw)
+		return result{}, ctx.Err()
+	case <-m.stopped:
+		return result{}, raftnode.ErrStopped
+	}
+}
+
+// A put costs what it stores and an allowance for its index entry, as etcd estimates it.
+const putOverheadBytes = 256
+
+// checkQuota refuses, before it is proposed, what would make a full store grow. Everything that frees space is let
+// through. The size is that of the live data, which is the same on every member, not that of this member's file.
+func (m *member) checkQuota(r *pb.InternalRaftRequest) error {
+	quota := m.limits.QuotaBytes
+	v := m.View()
+	if quota <= 0 || v == nil {
+		return nil
+	}
+	cost := int64(0)
+	if p := r.GetPut(); p != nil {
+		cost = putCost(p)
+	} else if t := r.GetTxn(); t != nil {
+		cost = max(opsCost(t.GetSuccess()), opsCost(t.GetFailure()))
+	}
+	if cost > 0 && v.KV.LiveBytes()+cost > quota {
+		return raftnode.ErrNoSpace
+	}
+	return nil
+}
+
+func putCost(p *pb.PutRequest) int64 {
+	return int64(len(p.GetKey()) + len(p.GetValue()) + putOverheadBytes)
+}
+
+func opsCost(ops []*pb.RequestOp) int64 {
+	cost := int64(0)
+	for _, op := range ops {
+		if p := op.GetRequestPut(); p != nil {
+			cost += putCost(p)
+		} else if t := op.GetRequestTxn(); t != nil {
+			cost += max(opsCost(t.GetSuccess()), opsCost(t.GetFailure()))
+		}
+	}
+	return cost
+}

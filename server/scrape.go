@@ -1,0 +1,120 @@
+package server
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.etcd.io/etcd/api/v3/version"
+	"go.etcd.io/raft/v3"
+)
+
+// scrape is the collector of everything that the node knows anyway: nothing is counted twice, and all values of one
+// scrape come from one Status and one view.
+type scrape struct {
+	node   node
+	sizes  func() (total, inUse int64)
+	quota  int64
+	member uint64
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	descHasLeader     = desc("etcd_server_has_leader", "Whether this member knows a leader.")
+	descIsLeader      = desc("etcd_server_is_leader", "Whether this member is the leader.")
+	descIsLearner     = desc("etcd_server_is_learner", "Whether this member is a learner.")
+	descLeaderChanges = desc("etcd_server_leader_changes_seen_total", "Changes of the leader that this member saw.")
+	descCommitted     = desc("etcd_server_proposals_committed_total", "Index of the last committed entry.")
+	descApplied       = desc("etcd_server_proposals_applied_total", "Index of the last applied entry.")
+	descPending       = desc("etcd_server_proposals_pending", "Writes that wait for their answer.")
+	descFailed        = desc("etcd_server_proposals_failed_total", "Writes that were refused or timed out.")
+	descSlowReads     = desc("etcd_server_slow_read_indexes_total", "Read index rounds that had to be repeated.")
+	descQuota         = desc("etcd_server_quota_backend_bytes", "Limit of the store's size.")
+	descVersion       = desc("etcd_server_version", "Version of etcd whose API is served.", "server_version")
+	descGoVersion     = desc("etcd_server_go_version", "Version of Go that built this program.", "server_go_version")
+	descCluster       = desc("etcd_cluster_version", "Version of etcd that the cluster's data is of.", "cluster_version")
+	descID            = desc("etcd_server_id", "Member id, in hexadecimal.", "server_id")
+
+	descSize     = desc("etcd_mvcc_db_total_size_in_bytes", "Size of the store's file.")
+	descInUse    = desc("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of the store's file that hold data.")
+	descKeys     = desc("etcd_debugging_mvcc_keys_total", "Keys in the store.")
+	descRevision = desc("etcd_debugging_mvcc_current_revision", "Revision of the store.")
+	descCompact  = desc("etcd_debugging_mvcc_compact_revision", "Revision of the last compaction.")
+
+	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
+	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
+)
+
+// Describe names every metric that Collect may send.
+func (s scrape) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descHasLeader, descIsLeader, descIsLearner, descLeaderChanges, descCommitted, descApplied, descPending,
+		descFailed, descSlowReads, descQuota, descVersion, descGoVersion, descCluster, descID,
+		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
+	} {
+		ch <- d
+	}
+}
+
+// Collect reads the node. Types are etcd's too: the two indexes count entries and are gauges all the same.
+func (s scrape) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	}
+	status := s.node.Status()
+	gauge(descHasLeader, truth(status.Leader != 0))
+	gauge(descIsLeader, truth(status.Role == raft.StateLeader))
+	gauge(descIsLearner, truth(status.Learner))
+	count(descLeaderChanges, status.LeaderChanges)
+	gauge(descCommitted, float64(status.Commit))
+	gauge(descApplied, float64(status.Applied))
+	gauge(descPending, float64(status.Pending))
+	count(descFailed, status.ProposalsFailed)
+	count(descSlowReads, status.SlowReadIndexes)
+	gauge(descQuota, float64(s.quota))
+	gauge(descVersion, 1, version.Version)
+	gauge(descGoVersion, 1, runtime.Version())
+	gauge(descCluster, 1, version.Cluster(dataVersion))
+	gauge(descID, 1, strconv.FormatUint(s.member, 16))
+
+	total, inUse := s.sizes()
+	gauge(descSize, float64(total))
+	gauge(descInUse, float64(inUse))
+	if v := s.node.View(); v != nil {
+		gauge(descKeys, float64(v.KV.Keys()))
+		gauge(descRevision, float64(v.KV.Revision()))
+		gauge(descCompact, float64(v.KV.CompactRevision()))
+	}
+	if used, limit, ok := fileDescriptors(); ok {
+		gauge(descFDUsed, float64(used))
+		gauge(descFDLimit, float64(limit))
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// fileDescriptors is known where there is a proc file system.
+func fileDescriptors() (used int, limit uint64, ok bool) {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0, 0, false
+	}
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 0, 0, false
+	}
+	return len(open), r.Cur, true
+}

@@ -1,0 +1,212 @@
+package apply
+
+import (
+	"errors"
+	"flag"
+	"math/rand/v2"
+	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of the randomised tests; 0 draws one")
+
+// random returns a source of randomness and says how to repeat the test.
+func random(t *testing.T) *rand.Rand {
+	seed := *seedFlag
+	for seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("repeat: go test ./storage/apply -run '^%s$' -seed %d", t.Name(), seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// Replicas that are asked by different clients, flush, compact and restart at different times, and get their entries in
+// different portions, end in the same state.
+func TestReplicasAgree(t *testing.T) {
+	rng := random(t)
+	for range 20 {
+		entries := (&generator{Rand: rng}).history(400)
+		lazy := newRig(t, RequestID{})
+		lazy.replay(entries)
+		for _, self := range []RequestID{{Member: 1}, {Member: 2, Epoch: 1}, {Member: 0xffee}} {
+			eager := newRig(t, self)
+			for {
+				applied, _ := eager.m.Applied()
+				next := int(applied - 1)
+				if next == len(entries) {
+					break
+				}
+				eager.replay(entries[:min(len(entries), next+1+rng.IntN(20))])
+				switch rng.IntN(8) {
+				case 0, 1:
+					eager.flush()
+				case 2, 3:
+					eager.m.CompactStep()
+				case 4:
+					eager.reopen()
+				case 5:
+					eager.flush()
+					eager.reopen()
+				}
+			}
+			if got, want := eager.m.HistoryHash(), lazy.m.HistoryHash(); got != want {
+				t.Errorf("member %x: history %x, want %x", self.Member, got, want)
+			}
+			if got, want := eager.dump()+eager.past(), lazy.dump()+lazy.past(); got != want {
+				t.Fatalf("member %x differs:\n%s\nwant\n%s", self.Member, got, want)
+			}
+		}
+	}
+}
+
+// Whoever answers a command gives the same answer, wherever the flushes were.
+func TestAnswersDoNotDependOnFlushes(t *testing.T) {
+	rng := random(t)
+	entries := (&generator{Rand: rng}).history(2000)
+	self := RequestID{Member: 1}
+	calm, busy := newRig(t, self), newRig(t, self)
+	for i := range entries {
+		want, got := calm.replay(entries[:i+1]), busy.replay(entries[:i+1])
+		if len(got) != len(want) {
+			t.Fatalf("entry %d: %d answers, want %d", i+2, len(got), len(want))
+		}
+		for j := range got {
+			if g, w := printResult(got[j]), printResult(want[j]); g != w {
+				t.Fatalf("entry %d: %s\nwant %s", i+2, g, w)
+			}
+		}
+		if rng.IntN(3) == 0 {
+			busy.flush()
+		}
+		if rng.IntN(5) == 0 {
+			busy.m.CompactStep()
+		}
+	}
+}
+
+// After a crash the log is replayed from the last flush, wherever that was.
+func TestReplayFromEveryFlush(t *testing.T) {
+	entries := (&generator{Rand: random(t)}).history(150)
+	whole := newRig(t, RequestID{})
+	whole.replay(entries)
+	for at := range entries {
+		r := newRig(t, RequestID{})
+		r.replay(entries[:at])
+		r.flush()
+		r.replay(entries)
+		r.reopen()
+		if applied, _ := r.m.Applied(); applied != uint64(at+1) {
+			t.Fatalf("applied %d after a flush at %d", applied, at+1)
+		}
+		r.replay(entries)
+		if got, want := r.dump(), whole.dump(); got != want {
+			t.Fatalf("flushed at %d:\n%s\nwant\n%s", at+1, got, want)
+		}
+	}
+}
+
+// The hash tells apart any two histories.
+func TestHistoryHashCovers(t *testing.T) {
+	base := func() []*raftpb.Entry {
+		return []*raftpb.Entry{
+			entry(2, 1, EncodeBatch([]Command{{ID: RequestID{1, 1, 1}, Request: mustMarshal(putOf("ab", "c"))}})),
+			entry(3, 1, EncodeBatch([]Command{{ID: RequestID{1, 1, 2}, Request: mustMarshal(putOf("x", "y"))}})),
+		}
+	}
+	one := func(id RequestID, key, value string) []byte {
+		return EncodeBatch([]Command{{ID: id, Request: mustMarshal(putOf(key, value))}})
+	}
+	histories := map[string]func([]*raftpb.Entry){
+		"base":           func([]*raftpb.Entry) {},
+		"value":          func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "ab", "d") },
+		"key":            func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "aa", "c") },
+		"border":         func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "a", "bc") },
+		"member":         func(e []*raftpb.Entry) { e[0].Data = one(RequestID{2, 1, 1}, "ab", "c") },
+		"epoch":          func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 0, 1}, "ab", "c") },
+		"counter":        func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 3}, "ab", "c") },
+		"term":           func(e []*raftpb.Entry) { e[1].Term = new(uint64(2)) },
+		"empty":          func(e []*raftpb.Entry) { e[1].Data = nil },
+		"another error":  func(e []*raftpb.Entry) { e[1].Data = EncodeBatch([]Command{{ID: RequestID{1, 1, 2}}}) },
+		"malformed":      func(e []*raftpb.Entry) { e[1].Data = EncodeBatch([]Command{{RequestID{1, 1, 2}, []byte{1}}}) },
+		"duplicate":      func(e []*raftpb.Entry) { e[1].Data = one(RequestID{1, 1, 1}, "x", "y") },
+		"empty envelope": func(e []*raftpb.Entry) { e[1].Data = EncodeBatch(nil) },
+	}
+	seen := map[uint64]string{}
+	for name, change := range histories {
+		r := newRig(t, RequestID{})
+		entries := base()
+		change(entries)
+		r.replay(entries)
+		h := r.m.HistoryHash()
+		if other, ok := seen[h]; ok && !(name == "empty" || name == "empty envelope") {
+			t.Errorf("%s and %s have the same hash", name, other)
+		}
+		seen[h] = name
+	}
+}
+
+func TestApplyStopsAt(t *testing.T) {
+	put := EncodeBatch([]Command{{ID: RequestID{1, 1, 1}, Request: mustMarshal(putOf("k", "v"))}})
+	confChange := entry(2, 1, nil)
+	confChange.Type = raftpb.EntryConfChangeV2.Enum()
+	cases := []struct {
+		name  string
+		entry *raftpb.Entry
+		want  error
+	}{
+		{"a gap", entry(3, 1, put), ErrOutOfOrder},
+		{"an entry applied before", entry(1, 1, put), ErrOutOfOrder},
+		{"a lower term", entry(2, 0, put), ErrOutOfOrder},
+		{"a membership entry", confChange, ErrConfChange},
+		{"another envelope", entry(2, 1, []byte{9}), ErrEnvelopeVersion},
+		{"a torn envelope", entry(2, 1, put[:len(put)-1]), ErrMalformedEnvelope},
+	}
+	for _, c := range cases {
+		r := newRig(t, RequestID{})
+		if _, err := r.m.Apply([]*raftpb.Entry{c.entry}, r.self); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		// Nothing of it counts, and nothing comes after it.
+		if index, _ := r.m.Applied(); index != 1 || r.m.View().Index != 1 || r.m.Revision() != 1 {
+			t.Errorf("%s: applied up to %d", c.name, index)
+		}
+		if _, err := r.m.Apply([]*raftpb.Entry{entry(2, 1, nil)}, r.self); !errors.Is(err, c.want) {
+			t.Errorf("%s, then a good entry: %v", c.name, err)
+		}
+		if err := r.m.Flush(); !errors.Is(err, c.want) {
+			t.Errorf("%s, then a flush: %v", c.name, err)
+		}
+	}
+}
+
+func TestFlushDue(t *testing.T) {
+	r := newRig(t, RequestID{Member: 1})
+	if r.m.Pending() || r.m.FlushDue() {
+		t.Fatal("something is pending in an empty store")
+	}
+	r.commit()
+	if !r.m.Pending() || r.m.FlushDue() {
+		t.Fatal("one entry: not pending, or due")
+	}
+	var entries []*raftpb.Entry
+	for i := range flushOps {
+		entries = append(entries, entry(uint64(i+3), 1, nil))
+	}
+	r.replay(entries)
+	if !r.m.FlushDue() {
+		t.Error("many entries: not due")
+	}
+	r.flush()
+	if r.m.Pending() || r.m.FlushDue() {
+		t.Error("after a flush: pending")
+	}
+	r.commit(putOf("k", string(make([]byte, flushBytes))))
+	if !r.m.FlushDue() {
+		t.Error("many bytes: not due")
+	}
+}

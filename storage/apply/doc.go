@@ -1,0 +1,67 @@
+// Package apply is the replicated state machine: it turns committed raft entries into changes of the key-value store, of
+// the membership and of its own bookkeeping, and answers the commands that this node proposed.
+//
+// Invariants:
+//
+//   - Apply is a pure function of (state, entry). It reads no clock, no configuration and no local disk state besides
+//     the replicated one; which node asks ([Machine.Apply]'s self) decides which answers are built, never what happens.
+//   - A command is executed at most once, however often raft commits it: every request id passes a replicated window.
+//   - A command is decided before it writes: it changes everything it says, or nothing.
+//   - What one flush makes durable is the state at an entry boundary: revisions, membership, dedupe windows, applied
+//     index and history hash travel in one bbolt transaction. Between flushes the log is what makes entries durable.
+//   - An error of a command (the client's mistake) is part of the replicated history. Any other error (damage, an entry
+//     that cannot be understood) stops the machine for good: it may not guess where its peers do not.
+//
+// A Machine belongs to one goroutine, the apply lane. A [View] is immutable and may be read from any.
+//
+// # The entry
+//
+// One normal raft entry carries a batch of commands. An empty entry (a leader's first) only moves the index. All
+// integers are little endian; uvarint is encoding/binary's.
+//
+//	offset  size     field
+//	0       1        version, 1
+//	1       uvarint  number of commands, then for each of them
+//	        8        request id: member
+//	        uvarint  request id: epoch (grows with every boot of that member)
+//	        uvarint  request id: counter (grows within an epoch)
+//	        uvarint  length of the request
+//	        ...      request: an encoded etcdserverpb.InternalRaftRequest
+//
+// # The state
+//
+// The buckets are etcd's. `key` and its bookkeeping belong to mvcc; apply owns
+//
+//	bucket   key                content
+//	members  member id, hex     etcd's JSON of a member
+//	meta     consistent_index   applied index, 8 bytes big endian
+//	meta     term               its term, 8 bytes big endian
+//	meta     confState          JSON of raftpb.ConfState
+//	meta     quorumState        what etcd has no place for; see below
+//	meta     dedupe/<hex id>    the dedupe window of one member; see below
+//
+// All of it is read once, at Open, and checked against the checksums that quorumState and the windows carry.
+//
+// quorumState, 49 bytes, little endian:
+//
+//	offset  size  field
+//	0       1     version, 1
+//	1       8     cluster id
+//	9       8     applied index
+//	17      8     term
+//	25      8     history hash
+//	33      4     number of dedupe windows
+//	37      4     CRC32C of the confState value
+//	41      4     CRC32C of the members' JSON list in order of ids
+//	45      4     CRC32C of bytes 0 to 44
+//
+// dedupe/<id>, 2,069 bytes, little endian:
+//
+//	offset  size  field
+//	0       1     version, 1
+//	1       8     epoch
+//	9       8     highest counter seen in that epoch
+//	17      2048  bitmap: bit (counter mod 16384) is set when that counter was seen; it covers the highest counter
+//	              and the 16,383 below it
+//	2065    4     CRC32C of the key and bytes 0 to 2064
+package apply

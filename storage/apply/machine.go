@@ -1,0 +1,251 @@
+package apply
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
+)
+
+const (
+	// A flush is due after this many operations or entries, or this many bytes. Rarer flushes mean fewer, larger bbolt
+	// transactions, and a longer replay after a crash.
+	flushOps   = 10_000
+	flushBytes = 1 << 20
+	// compactKeys bounds one slice of physical compaction, and with it how long an entry waits behind it.
+	compactKeys = 1000
+)
+
+// Machine is the replicated state and the code that changes it. It belongs to one goroutine.
+type Machine struct {
+	state
+	db      *backend.DB
+	kv      *mvcc.Store
+	history history
+	view    *View
+	// durable is the applied index of the last flush.
+	durable uint64
+	// err is the first failure. From then on memory and peers may disagree, so nothing is applied or flushed any more.
+	err error
+
+	// Kept between entries to save allocations.
+	batch    backend.Batch
+	commands []Command
+	request  pb.InternalRaftRequest
+}
+
+// Outcome is what became of the entries of one Apply.
+type Outcome struct {
+	// View is the state after the last of them.
+	View *View
+	// Results answers the commands of the node that asked, in order.
+	Results []Result
+}
+
+// Result is the answer to one command.
+type Result struct {
+	ID       RequestID
+	Response Response
+	Err      error
+}
+
+// Response has one of the pointers set, or none for commands without an answer of their own. The headers carry nothing
+// but a revision.
+type Response struct {
+	Put         *pb.PutResponse
+	DeleteRange *pb.DeleteRangeResponse
+	Txn         *pb.TxnResponse
+	Compaction  *pb.CompactionResponse
+	// Revision is the store's once the command was done.
+	Revision int64
+}
+
+// Open loads the state as of the last flush.
+func Open(db *backend.DB, clusterID uint64) (*Machine, error) {
+	m := &Machine{db: db}
+	if err := db.Read(m.load); err != nil {
+		return nil, fmt.Errorf("load state: %w", err)
+	}
+	if m.clusterID != clusterID {
+		return nil, fmt.Errorf("open state of cluster %x as %x: %w", m.clusterID, clusterID, ErrClusterMismatch)
+	}
+	var err error
+	if m.kv, err = mvcc.Open(db); err != nil {
+		return nil, fmt.Errorf("open key-value store: %w", err)
+	}
+	m.history.sum, m.durable = m.hash, m.index
+	m.publish()
+	return m, nil
+}
+
+// Applied returns the last entry applied.
+func (m *Machine) Applied() (index, term uint64) { return m.index, m.term }
+
+// ConfState returns raft's configuration as of the last entry applied. It must not be changed.
+func (m *Machine) ConfState() *raftpb.ConfState { return m.confState }
+
+// HistoryHash returns the hash of all that was applied. Replicas at the same index have the same.
+func (m *Machine) HistoryHash() uint64 { return m.history.sum }
+
+// Revision returns the store's current revision.
+func (m *Machine) Revision() int64 { return m.kv.Revision() }
+
+// View returns the state after the last Apply.
+func (m *Machine) View() *View { return m.view }
+
+// Apply applies committed entries, which must follow those applied before without a gap. Only commands of self's member
+// and epoch get results. After an error the machine is of no further use.
+func (m *Machine) Apply(entries []*raftpb.Entry, self RequestID) (Outcome, error) {
+	if m.err != nil {
+		return Outcome{}, m.err
+	}
+	var results []Result
+	for _, e := range entries {
+		var err error
+		if results, err = m.applyEntry(e, self, results); err != nil {
+			m.err = fmt.Errorf("apply entry %d of term %d: %w", e.GetIndex(), e.GetTerm(), err)
+			return Outcome{}, m.err
+		}
+	}
+	m.publish()
+	return Outcome{View: m.view, Results: results}, nil
+}
+
+func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) ([]Result, error) {
+	if e.GetIndex() != m.index+1 || e.GetTerm() < m.term {
+		return nil, fmt.Errorf("after entry %d of term %d: %w", m.index, m.term, ErrOutOfOrder)
+	}
+	if e.GetType() != raftpb.EntryNormal {
+		return nil, ErrConfChange
+	}
+	m.history.begin(e.GetIndex(), e.GetTerm())
+	if data := e.GetData(); len(data) > 0 {
+		var err error
+		if m.commands, err = appendBatch(m.commands[:0], data); err != nil {
+			return nil, err
+		}
+		for i := range m.commands {
+			if results, err = m.applyCommand(&m.commands[i], self, results); err != nil {
+				return nil, err
+			}
+		}
+		clear(m.commands) // lets go of data
+	}
+	m.history.end()
+	m.index, m.term = e.GetIndex(), e.GetTerm()
+	return results, nil
+}
+
+func (m *Machine) applyCommand(c *Command, self RequestID, results []Result) ([]Result, error) {
+	want := c.ID.Member == self.Member && c.ID.Epoch == self.Epoch
+	m.history.command(c.ID)
+	resp, err := m.execute(c, want)
+	code, ok := outcomeOf(err)
+	if !ok {
+		return nil, err
+	}
+	m.history.outcome(code, m.kv.Revision())
+	if want {
+		results = append(results, Result{ID: c.ID, Response: resp, Err: err})
+	}
+	return results, nil
+}
+
+func (m *Machine) execute(c *Command, want bool) (Response, error) {
+	w := m.window(c.ID.Member)
+	if w == nil {
+		return Response{}, ErrNotMember
+	}
+	if !w.admit(c.ID.Epoch, c.ID.Counter) {
+		return Response{}, ErrDuplicate
+	}
+	r := &m.request
+	if proto.Unmarshal(c.Request, r) != nil {
+		return Response{}, ErrMalformedRequest
+	}
+	switch {
+	case r.Put != nil:
+		return m.put(r.Put, want)
+	case r.Txn != nil:
+		return m.txn(r.Txn, want)
+	case r.DeleteRange != nil:
+		return m.deleteRange(r.DeleteRange, want)
+	case r.Compaction != nil:
+		return m.compaction(r.Compaction, want)
+	case r.ClusterMemberAttrSet != nil:
+		return m.setAttributes(r.ClusterMemberAttrSet)
+	}
+	return Response{}, ErrUnknownCommand
+}
+
+// finish ends a command's write transaction and takes its changes into the history.
+func (m *Machine) finish(w *mvcc.WriteTxn) {
+	if w.Changed() {
+		m.history.changes(w.Changes())
+	}
+	w.End()
+}
+
+// window returns the dedupe window of a member, nil when it is none.
+func (m *Machine) window(member uint64) *window {
+	for _, w := range m.windows {
+		if w.member == member {
+			return w
+		}
+	}
+	if _, ok := findMember(m.members, member); !ok {
+		return nil
+	}
+	return m.insertWindow(&window{member: member})
+}
+
+func (s *state) insertWindow(w *window) *window {
+	at, _ := slices.BinarySearchFunc(s.windows, w.member, func(w *window, id uint64) int {
+		return cmp.Compare(w.member, id)
+	})
+	s.windows = slices.Insert(s.windows, at, w)
+	return w
+}
+
+// Pending reports whether there is anything to flush.
+func (m *Machine) Pending() bool { return m.index != m.durable || m.kv.PendingOps() > 0 }
+
+// FlushDue reports whether enough is pending for a flush not to wait any longer.
+func (m *Machine) FlushDue() bool {
+	return m.kv.PendingOps() >= flushOps || m.kv.PendingBytes() >= flushBytes || m.index-m.durable >= flushOps
+}
+
+// Flush makes everything applied durable, in one transaction. After an error the machine is of no further use.
+func (m *Machine) Flush() error {
+	if m.err != nil {
+		return m.err
+	}
+	m.batch.Reset()
+	m.kv.Flush(&m.batch)
+	m.hash = m.history.sum
+	m.save(&m.batch)
+	if err := m.db.Commit(&m.batch); err != nil {
+		m.err = fmt.Errorf("flush up to entry %d: %w", m.index, err)
+		return m.err
+	}
+	m.kv.Flushed()
+	m.saved()
+	m.durable = m.index
+	m.publish() // lets go of the overlay
+	return nil
+}
+
+// CompactStep does a slice of physical compaction, to be made durable by the next flush, and reports whether that was
+// the last.
+func (m *Machine) CompactStep() (done bool) {
+	if m.err != nil {
+		return true
+	}
+	return m.kv.CompactStep(compactKeys)
+}

@@ -1,0 +1,163 @@
+package apply
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"go.etcd.io/bbolt"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+var (
+	keyIndex     = []byte("consistent_index")
+	keyTerm      = []byte("term")
+	keyConfState = []byte("confState")
+	keyState     = []byte("quorumState")
+)
+
+const (
+	stateVersion = 1
+	stateBytes   = 49
+)
+
+// state is everything that a flush makes durable besides mvcc's revisions.
+type state struct {
+	clusterID   uint64
+	index, term uint64
+	hash        uint64
+	confState   *raftpb.ConfState
+	// members is in order of ids and never changed in place: views share it.
+	members []Member
+	// membersDirty is set while the last flush does not hold members or confState.
+	membersDirty bool
+	// windows is in order of member ids.
+	windows []*window
+}
+
+// InitialBatch returns the state of a cluster before its first entry, which counts as the snapshot at index 1, term 1:
+// all nodes start with it, so raft never sees its own bootstrap entries.
+func InitialBatch(clusterID uint64, members []Member) *backend.Batch {
+	s := state{clusterID: clusterID, index: 1, term: 1, members: byID(members), membersDirty: true}
+	s.confState = confStateOf(s.members)
+	s.hash = xxhash.Sum64(binary.LittleEndian.AppendUint64(EncodeMembers(members), clusterID))
+	b := &backend.Batch{}
+	s.save(b)
+	return b
+}
+
+// save adds to b what has changed since the last flush.
+func (s *state) save(b *backend.Batch) {
+	confState := mustJSON(s.confState)
+	if s.membersDirty {
+		b.Put(backend.Meta, keyConfState, confState)
+		for i := range s.members {
+			b.Put(backend.Members, s.members[i].key(), s.members[i].encode())
+		}
+	}
+	for _, w := range s.windows {
+		if w.dirty {
+			b.Put(backend.Meta, w.key(), w.encode())
+		}
+	}
+	b.Put(backend.Meta, keyIndex, binary.BigEndian.AppendUint64(nil, s.index))
+	b.Put(backend.Meta, keyTerm, binary.BigEndian.AppendUint64(nil, s.term))
+
+	r := make([]byte, 0, stateBytes)
+	r = append(r, stateVersion)
+	for _, v := range [...]uint64{s.clusterID, s.index, s.term, s.hash} {
+		r = binary.LittleEndian.AppendUint64(r, v)
+	}
+	r = binary.LittleEndian.AppendUint32(r, uint32(len(s.windows)))
+	r = binary.LittleEndian.AppendUint32(r, checksum(confState))
+	r = binary.LittleEndian.AppendUint32(r, checksum(EncodeMembers(s.members)))
+	r = binary.LittleEndian.AppendUint32(r, checksum(r))
+	b.Put(backend.Meta, keyState, r)
+}
+
+// saved marks as durable what save put into a batch that is committed now.
+func (s *state) saved() {
+	s.membersDirty = false
+	for _, w := range s.windows {
+		w.dirty = false
+	}
+}
+
+// load reads what save wrote. Whatever does not add up is damage: the caller rebuilds the state from a peer.
+func (s *state) load(tx *bbolt.Tx) error {
+	meta, members := tx.Bucket(backend.Meta), tx.Bucket(backend.Members)
+	if meta == nil || members == nil {
+		return fmt.Errorf("find buckets: %w", backend.ErrDamaged)
+	}
+	r := meta.Get(keyState)
+	if len(r) != stateBytes || r[0] != stateVersion ||
+		binary.LittleEndian.Uint32(r[stateBytes-4:]) != checksum(r[:stateBytes-4]) {
+		return fmt.Errorf("read %s, %d bytes: %w", keyState, len(r), backend.ErrDamaged)
+	}
+	s.clusterID = binary.LittleEndian.Uint64(r[1:])
+	s.index = binary.LittleEndian.Uint64(r[9:])
+	s.term = binary.LittleEndian.Uint64(r[17:])
+	s.hash = binary.LittleEndian.Uint64(r[25:])
+	if !is(meta.Get(keyIndex), s.index) || !is(meta.Get(keyTerm), s.term) {
+		return fmt.Errorf("compare applied index %d, term %d with etcd's record: %w", s.index, s.term, backend.ErrDamaged)
+	}
+	if err := s.loadMembers(meta.Get(keyConfState), members, r); err != nil {
+		return err
+	}
+	return s.loadWindows(meta, binary.LittleEndian.Uint32(r[33:]))
+}
+
+func (s *state) loadMembers(confState []byte, members *bbolt.Bucket, record []byte) error {
+	s.confState = &raftpb.ConfState{}
+	if checksum(confState) != binary.LittleEndian.Uint32(record[37:]) || json.Unmarshal(confState, s.confState) != nil {
+		return fmt.Errorf("read %s: %w", keyConfState, backend.ErrDamaged)
+	}
+	err := members.ForEach(func(k, v []byte) error {
+		var m Member
+		if err := json.Unmarshal(v, &m); err != nil || string(k) != string(m.key()) {
+			return fmt.Errorf("read member %q: %w", k, backend.ErrDamaged)
+		}
+		s.members = append(s.members, m)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.members = byID(s.members) // the bucket's keys are hex without leading zeros: another order
+	if checksum(EncodeMembers(s.members)) != binary.LittleEndian.Uint32(record[41:]) {
+		return fmt.Errorf("read %d members: %w", len(s.members), backend.ErrDamaged)
+	}
+	return nil
+}
+
+func (s *state) loadWindows(meta *bbolt.Bucket, count uint32) error {
+	c := meta.Cursor()
+	for k, v := c.Seek([]byte(windowPrefix)); strings.HasPrefix(string(k), windowPrefix); k, v = c.Next() {
+		w, err := decodeWindow(k, v)
+		if err != nil {
+			return err
+		}
+		s.insertWindow(w)
+	}
+	if uint32(len(s.windows)) != count {
+		return fmt.Errorf("find %d dedupe windows of %d: %w", len(s.windows), count, backend.ErrDamaged)
+	}
+	return nil
+}
+
+func is(b []byte, v uint64) bool { return len(b) == 8 && binary.BigEndian.Uint64(b) == v }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(parts ...[]byte) uint32 {
+	sum := uint32(0)
+	for _, p := range parts {
+		sum = crc32.Update(sum, castagnoli, p)
+	}
+	return sum
+}

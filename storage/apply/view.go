@@ -1,0 +1,22 @@
+package apply
+
+import "github.com/quorumkv/quorumkv/storage/mvcc"
+
+// View is the state after one entry. It never changes and may be read from any goroutine.
+type View struct {
+	KV          *mvcc.View
+	Index, Term uint64
+	HistoryHash uint64
+	// Members is in order of ids. It must not be changed.
+	Members []Member
+}
+
+func (m *Machine) publish() {
+	m.view = &View{
+		KV:          m.kv.View(),
+		Index:       m.index,
+		Term:        m.term,
+		HistoryHash: m.history.sum,
+		Members:     m.members,
+	}
+}

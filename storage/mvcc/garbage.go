@@ -1,0 +1,72 @@
+package mvcc
+
+import "sort"
+
+const garbageChunk = 1024
+
+// garbage stands for one row that a compaction will remove: the oldest row of the key when the entry's turn comes.
+type garbage struct {
+	// at is the lowest compact revision that nobody needs the row for: the revision that superseded it or, for a
+	// tombstone, the one after its own.
+	at  int64
+	key string
+	// total is the size of all rows that ever passed this queue, up to and including this one.
+	total int64
+}
+
+// garbageQueue lists rows in the order in which compactions will want them, because at never falls from one entry to
+// the next. A compaction therefore costs what it removes, not what the store holds. Chunks keep every step bounded.
+type garbageQueue struct {
+	chunks [][]garbage // none empty
+	head   int         // in chunks[0]
+	pushed int64       // total of the newest entry
+	popped int64       // total of the last entry taken
+}
+
+func (q *garbageQueue) push(at int64, key string, size int) {
+	q.pushed += int64(size)
+	last := len(q.chunks) - 1
+	if last < 0 || len(q.chunks[last]) == garbageChunk {
+		q.chunks = append(q.chunks, nil)
+		last++
+	}
+	q.chunks[last] = append(q.chunks[last], garbage{at: at, key: key, total: q.pushed})
+}
+
+// front returns the oldest entry, or nil.
+func (q *garbageQueue) front() *garbage {
+	if len(q.chunks) == 0 {
+		return nil
+	}
+	return &q.chunks[0][q.head]
+}
+
+// pop takes the oldest entry.
+func (q *garbageQueue) pop() garbage {
+	g := q.chunks[0][q.head]
+	q.popped = g.total
+	if q.head++; q.head == len(q.chunks[0]) {
+		q.chunks[0] = nil
+		q.chunks, q.head = q.chunks[1:], 0
+	}
+	return g
+}
+
+// totalAt is the size of all rows, taken and waiting, that a compaction at rev removes.
+func (q *garbageQueue) totalAt(rev int64) int64 {
+	c := sort.Search(len(q.chunks), func(i int) bool {
+		first := 0
+		if i == 0 {
+			first = q.head
+		}
+		return q.chunks[i][first].at > rev
+	})
+	if c == 0 {
+		return q.popped
+	}
+	chunk := q.chunks[c-1]
+	if c == 1 {
+		chunk = chunk[q.head:]
+	}
+	return chunk[sort.Search(len(chunk), func(i int) bool { return chunk[i].at > rev })-1].total
+}

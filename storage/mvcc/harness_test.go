@@ -1,0 +1,136 @@
+package mvcc
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+const stateDir = "state"
+
+func ramDir(t testing.TB) string {
+	t.Helper()
+	root, err := os.MkdirTemp("/dev/shm", "mvcc-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	return root
+}
+
+func options() backend.Options { return backend.Options{MapBytes: 1 << 30, NoSync: true} }
+
+// rig is a store on a disk of its own.
+type rig struct {
+	t     testing.TB
+	fs    env.FS
+	db    *backend.DB
+	store *Store
+	batch backend.Batch
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	fs := memfs.New(1, ramDir(t))
+	db, err := backend.Create(fs, stateDir, options(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, fs: fs, db: db}
+	r.load()
+	t.Cleanup(func() { r.db.Close() })
+	return r
+}
+
+func (r *rig) load() {
+	r.t.Helper()
+	var err error
+	if r.store, err = Open(r.db); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// flush commits what is pending.
+func (r *rig) flush() {
+	r.t.Helper()
+	r.batch.Reset()
+	r.store.Flush(&r.batch)
+	if r.batch.Len() < r.store.PendingOps() {
+		r.t.Fatalf("%d changes pending, %d flushed", r.store.PendingOps(), r.batch.Len())
+	}
+	if err := r.db.Commit(&r.batch); err != nil {
+		r.t.Fatal(err)
+	}
+	r.store.Flushed()
+	if r.store.PendingOps() != 0 || r.store.PendingBytes() != 0 {
+		r.t.Fatalf("after a flush %d changes, %d bytes are pending", r.store.PendingOps(), r.store.PendingBytes())
+	}
+}
+
+// reopen closes the files and starts from them, without what was not flushed.
+func (r *rig) reopen() {
+	r.t.Helper()
+	if err := r.db.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	var err error
+	if r.db, err = backend.Open(r.fs, stateDir, options()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.load()
+}
+
+func (r *rig) put(key, value string) {
+	w := r.store.Begin()
+	w.Put([]byte(key), []byte(value), 0)
+	w.End()
+}
+
+func (r *rig) delete(key, end string) {
+	w := r.store.Begin()
+	w.DeleteRange([]byte(key), []byte(end))
+	w.End()
+}
+
+func (r *rig) compact(rev int64) {
+	r.t.Helper()
+	if err := r.store.Compact(rev); err != nil {
+		r.t.Fatalf("compact at %d: %v", rev, err)
+	}
+}
+
+// seeds returns the seeds to run: QUORUMKV_SEED alone when it is set, else n new ones.
+func seeds(t testing.TB, n int) []uint64 {
+	t.Helper()
+	if s := os.Getenv("QUORUMKV_SEED"); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []uint64{seed}
+	}
+	base := uint64(time.Now().UnixNano())
+	list := make([]uint64, n)
+	for i := range list {
+		list[i] = base + uint64(i)
+	}
+	return list
+}
+
+// forSeeds runs f for n seeds and says how to repeat a failed one.
+func forSeeds(t *testing.T, n int, f func(t *testing.T, rng *rand.Rand)) {
+	t.Helper()
+	for _, seed := range seeds(t, n) {
+		ok := t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { f(t, rand.New(rand.NewPCG(seed, 0))) })
+		if !ok {
+			t.Fatalf("repeat with: QUORUMKV_SEED=%d go test ./storage/mvcc -run '^%s$'", seed, t.Name())
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package mvcc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math/bits"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+// Protobuf tags (field number << 3 | wire type) of mvccpb.KeyValue and of our checksum.
+const (
+	tagKey            = 1<<3 | 2
+	tagCreateRevision = 2<<3 | 0
+	tagModRevision    = 3<<3 | 0
+	tagVersion        = 4<<3 | 0
+	tagValue          = 5<<3 | 2
+	tagLease          = 6<<3 | 0
+	tagChecksum       = 15<<3 | 5
+
+	checksumBytes = 1 + 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+func bytesFieldSize(b []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	return 1 + varintSize(uint64(len(b))) + len(b)
+}
+
+func intFieldSize(v int64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + varintSize(uint64(v))
+}
+
+// keyValueSize is the length of what appendKeyValue appends.
+func keyValueSize(kv *mvccpb.KeyValue) int {
+	return bytesFieldSize(kv.Key) + intFieldSize(kv.CreateRevision) + intFieldSize(kv.ModRevision) +
+		intFieldSize(kv.Version) + bytesFieldSize(kv.Value) + intFieldSize(kv.Lease)
+}
+
+// appendKeyValue appends the bytes that proto.Marshal gives: fields in the order of their numbers, zero ones left out.
+func appendKeyValue(b []byte, kv *mvccpb.KeyValue) []byte {
+	b = appendBytesField(b, tagKey, kv.Key)
+	b = appendIntField(b, tagCreateRevision, kv.CreateRevision)
+	b = appendIntField(b, tagModRevision, kv.ModRevision)
+	b = appendIntField(b, tagVersion, kv.Version)
+	b = appendBytesField(b, tagValue, kv.Value)
+	return appendIntField(b, tagLease, kv.Lease)
+}
+
+func appendBytesField(b []byte, tag byte, v []byte) []byte {
+	if len(v) == 0 {
+		return b
+	}
+	b = append(b, tag)
+	b = binary.AppendUvarint(b, uint64(len(v)))
+	return append(b, v...)
+}
+
+func appendIntField(b []byte, tag byte, v int64) []byte {
+	if v == 0 {
+		return b
+	}
+	b = append(b, tag)
+	return binary.AppendUvarint(b, uint64(v))
+}
+
+// decodeKeyValue fills kv, which must be zero, from b; Key and Value alias b. It knows the fields that we and etcd
+// write, and leaves anything else to the protobuf library, so it accepts what that accepts.
+func decodeKeyValue(b []byte, kv *mvccpb.KeyValue) error {
+	for rest := b; len(rest) > 0; {
+		tag := rest[0]
+		v, n := binary.Uvarint(rest[1:])
+		if n <= 0 {
+			return decodeAnyKeyValue(b, kv)
+		}
+		rest = rest[1+n:]
+		switch tag {
+		case tagKey, tagValue:
+			if v > uint64(len(rest)) {
+				return decodeAnyKeyValue(b, kv)
+			}
+			if tag == tagKey {
+				kv.Key = rest[:v:v]
+			} else {
+				kv.Value = rest[:v:v]
+			}
+			rest = rest[v:]
+		case tagCreateRevision:
+			kv.CreateRevision = int64(v)
+		case tagModRevision:
+			kv.ModRevision = int64(v)
+		case tagVersion:
+			kv.Version = int64(v)
+		case tagLease:
+			kv.Lease = int64(v)
+		default:
+			return decodeAnyKeyValue(b, kv)
+		}
+	}
+	return nil
+}
+
+func decodeAnyKeyValue(b []byte, kv *mvccpb.KeyValue) error {
+	if err := proto.Unmarshal(b, kv); err != nil { // resets kv first
+		return fmt.Errorf("decode key-value: %w: %w", backend.ErrDamaged, err)
+	}
+	return nil
+}
+
+// rowValueSize is the length of what appendRowValue appends.
+func rowValueSize(e *Event) int {
+	if e.Delete {
+		return bytesFieldSize(e.KV.Key) + checksumBytes
+	}
+	return keyValueSize(e.KV) + checksumBytes
+}
+
+// appendRowValue appends the stored form of an event: etcd's bytes, then the checksum of the row's key and those bytes.
+func appendRowValue(b []byte, rowKey []byte, e *Event) []byte {
+	start := len(b)
+	if e.Delete {
+		b = appendBytesField(b, tagKey, e.KV.Key) // a tombstone holds nothing else
+	} else {
+		b = appendKeyValue(b, e.KV)
+	}
+	sum := rowChecksum(rowKey, b[start:])
+	b = append(b, tagChecksum)
+	return binary.LittleEndian.AppendUint32(b, sum)
+}
+
+func rowChecksum(rowKey, value []byte) uint32 {
+	return crc32.Update(crc32.Update(0, castagnoli, rowKey), castagnoli, value)
+}
+
+// openRowValue verifies a stored row and returns etcd's bytes.
+func openRowValue(rowKey, stored []byte) ([]byte, error) {
+	n := len(stored) - checksumBytes
+	if n < 0 || stored[n] != tagChecksum ||
+		binary.LittleEndian.Uint32(stored[n+1:]) != rowChecksum(rowKey, stored[:n]) {
+		return nil, fmt.Errorf("row %x, %d bytes: checksum: %w", rowKey, len(stored), backend.ErrDamaged)
+	}
+	return stored[:n:n], nil
+}

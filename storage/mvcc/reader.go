@@ -1,0 +1,228 @@
+package mvcc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sort"
+
+	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+const (
+	// sliceRows and sliceBytes bound one bbolt transaction of a reader, so that none holds up the writer for long.
+	sliceRows  = 4096
+	sliceBytes = 4 << 20
+	// countAhead is how many keys are counted one by one before counting by position, which has a fixed price.
+	countAhead = 128
+)
+
+// reader is a state of the store: the index as it was, and where the rows are. Rows above base are in the overlay, all
+// others in bbolt, so none is found twice and none is missed.
+type reader struct {
+	db      *backend.DB
+	index   index
+	overlay []Event // by revision
+	base    int64
+	// revision and compact are the newest revision and the compact revision.
+	revision, compact int64
+	// shape is the newest revision that created or deleted a key: from it on, the keys with a pair are those in live.
+	shape int64
+}
+
+func (r *reader) Revision() int64        { return r.revision }
+func (r *reader) CompactRevision() int64 { return r.compact }
+
+func (r *reader) Range(key, end []byte, o RangeOptions) (RangeResult, error) {
+	rev := o.Revision
+	switch {
+	case rev > r.revision:
+		return RangeResult{}, ErrFutureRevision
+	case rev <= 0:
+		rev = r.revision
+	case rev < r.compact:
+		return RangeResult{}, ErrCompacted
+	}
+	var p pick
+	var count int
+	switch {
+	case len(end) == 0:
+		count = r.pickKey(&p, key, rev, o)
+	case rev >= r.shape:
+		count = r.pickLive(&p, newSpan(key, end), rev, o)
+	default:
+		count = r.pickPast(&p, newSpan(key, end), rev, o)
+	}
+	if err := r.fetch(&p); err != nil {
+		if errors.Is(err, ErrStaleView) && o.Revision > 0 && !errors.Is(err, backend.ErrClosed) {
+			// A row that the state at rev needs is removed only by a compaction above rev.
+			err = ErrCompacted
+		}
+		return RangeResult{}, err
+	}
+	return RangeResult{KVs: p.kvs, Count: count}, nil
+}
+
+// pick is a growing answer: pairs found, and the places left for those that must be read from bbolt.
+type pick struct {
+	kvs  []*mvccpb.KeyValue
+	cold []coldRow
+}
+
+type coldRow struct {
+	row
+	to int // position in kvs
+}
+
+// add appends the pair of a row.
+func (p *pick) add(r *reader, w row) {
+	if w.main <= r.base {
+		p.cold = append(p.cold, coldRow{row: w, to: len(p.kvs)})
+		p.kvs = append(p.kvs, nil)
+		return
+	}
+	p.kvs = append(p.kvs, r.overlay[r.overlayIndex(w.revision())].KV)
+}
+
+// overlayIndex finds a revision in the overlay; one that it does not hold would have its place there.
+func (r *reader) overlayIndex(rev Revision) int {
+	return sort.Search(len(r.overlay), func(i int) bool { return r.overlay[i].Rev.Compare(rev) >= 0 })
+}
+
+func (r *reader) pickKey(p *pick, key []byte, rev int64, o RangeOptions) int {
+	it := r.index.get(alias(key))
+	if it == nil {
+		return 0
+	}
+	w, ok := it.at(rev)
+	if !ok {
+		return 0
+	}
+	if !o.CountOnly {
+		p.add(r, w)
+	}
+	return 1
+}
+
+// pickLive answers for a revision at which exactly the live keys have a pair: it stops at the limit and counts the rest
+// by position.
+func (r *reader) pickLive(p *pick, s span, rev int64, o RangeOptions) int {
+	stop := o.Limit
+	if o.CountOnly {
+		stop = countAhead
+	}
+	count := 0
+	r.index.ascendLive(s, func(it *item) bool {
+		count++
+		if stop > 0 && count > stop {
+			return false
+		}
+		if !o.CountOnly {
+			w, _ := it.at(rev)
+			p.add(r, w)
+		}
+		return true
+	})
+	if stop > 0 && count > stop {
+		count = r.index.countLive(s)
+	}
+	return count
+}
+
+// pickPast answers for any revision. The count makes it visit the whole range.
+func (r *reader) pickPast(p *pick, s span, rev int64, o RangeOptions) int {
+	count := 0
+	r.index.ascend(s, func(it *item) bool {
+		w, ok := it.at(rev)
+		if !ok {
+			return true
+		}
+		count++
+		if !o.CountOnly && (o.Limit <= 0 || count <= o.Limit) {
+			p.add(r, w)
+		}
+		return true
+	})
+	return count
+}
+
+// fetch reads the cold rows, in slices.
+func (r *reader) fetch(p *pick) error {
+	for rest := p.cold; len(rest) > 0; {
+		n, size := 0, 0
+		for n < len(rest) && n < sliceRows && (n == 0 || size+rest[n].bytes() <= sliceBytes) {
+			size += rest[n].bytes()
+			n++
+		}
+		if err := r.fetchSlice(p.kvs, rest[:n], size); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// fetchSlice reads rows of the given total size. Their bytes are copied out of bbolt, into one block, and looked at only
+// after its transaction has ended.
+func (r *reader) fetchSlice(kvs []*mvccpb.KeyValue, rows []coldRow, size int) error {
+	block := make([]byte, 0, size)
+	err := r.db.Read(func(tx *bbolt.Tx) error {
+		cursor := tx.Bucket(backend.Key).Cursor()
+		var key []byte
+		for i := range rows {
+			w := &rows[i]
+			key = appendRevisionKey(key[:0], w.revision(), false)
+			k, v := cursor.Seek(key)
+			if !bytes.Equal(k, key) {
+				return missingRow(tx, w.revision(), r.compact)
+			}
+			if len(k)+len(v) != w.bytes() {
+				return fmt.Errorf("row %v has %d bytes instead of %d: %w", w.revision(), len(k)+len(v), w.bytes(),
+					backend.ErrDamaged)
+			}
+			block = append(block, k...)
+			block = append(block, v...)
+		}
+		return nil
+	})
+	if err != nil {
+		return readError(err)
+	}
+	pairs := make([]mvccpb.KeyValue, len(rows))
+	for i := range rows {
+		stored := block[:rows[i].bytes():rows[i].bytes()]
+		block = block[rows[i].bytes():]
+		value, err := openRowValue(stored[:revisionBytes], stored[revisionBytes:])
+		if err != nil {
+			return err
+		}
+		if err := decodeKeyValue(value, &pairs[i]); err != nil {
+			return err
+		}
+		kvs[rows[i].to] = &pairs[i]
+	}
+	return nil
+}
+
+// missingRow tells a row that a later compaction took from one that was lost.
+func missingRow(tx *bbolt.Tx, r Revision, compact int64) error {
+	scheduled, err := readCompactRevision(tx, scheduledKey)
+	switch {
+	case err != nil:
+		return err
+	case scheduled > compact:
+		return ErrStaleView
+	}
+	return fmt.Errorf("row %v is missing: %w", r, backend.ErrDamaged)
+}
+
+// readError puts an error of the backend in our terms: a closed one means that another generation took over.
+func readError(err error) error {
+	if errors.Is(err, backend.ErrClosed) {
+		return fmt.Errorf("%w: %w", ErrStaleView, err)
+	}
+	return err
+}

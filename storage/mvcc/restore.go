@@ -1,0 +1,191 @@
+package mvcc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+// Keys in the meta bucket. The first two are etcd's, the third is ours; see the package comment for their values.
+var (
+	scheduledKey = []byte("scheduledCompactRev")
+	finishedKey  = []byte("finishedCompactRev")
+	currentKey   = []byte("currentRev")
+)
+
+const (
+	currentBytes = 8 + 8 + 8 + 4
+	// noCompaction is the compact revision before the first compaction, as in etcd.
+	noCompaction = -1
+	// firstRevision is the revision of an empty store.
+	firstRevision = 1
+)
+
+// Open reads the store that db holds and builds its index. Every row is verified on the way.
+func Open(db *backend.DB) (*Store, error) {
+	s := &Store{db: db, index: newIndex()}
+	err := db.Read(func(tx *bbolt.Tx) error {
+		if err := s.readMeta(tx); err != nil {
+			return err
+		}
+		return s.readRows(tx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open key space: %w", err)
+	}
+	s.base = s.revision
+	s.garbageBytes = s.garbage.totalAt(s.compact)
+	return s, nil
+}
+
+// putMeta adds the meta records to b.
+func (s *Store) putMeta(b *backend.Batch) {
+	if s.compact != noCompaction {
+		b.Put(backend.Meta, scheduledKey, appendRevisionKey(nil, Revision{Main: s.compact}, false))
+	}
+	if s.finished != noCompaction {
+		b.Put(backend.Meta, finishedKey, appendRevisionKey(nil, Revision{Main: s.finished}, false))
+	}
+	v := binary.BigEndian.AppendUint64(make([]byte, 0, currentBytes), uint64(s.revision))
+	v = binary.BigEndian.AppendUint64(v, uint64(s.compact))
+	v = binary.BigEndian.AppendUint64(v, uint64(s.rows+int64(len(s.overlay)-len(s.deletes))))
+	b.Put(backend.Meta, currentKey, binary.BigEndian.AppendUint32(v, crc32.Checksum(v, castagnoli)))
+}
+
+func (s *Store) readMeta(tx *bbolt.Tx) (err error) {
+	s.revision, s.compact = firstRevision, noCompaction
+	if v := tx.Bucket(backend.Meta).Get(currentKey); v != nil {
+		if len(v) != currentBytes ||
+			binary.BigEndian.Uint32(v[24:]) != crc32.Checksum(v[:24], castagnoli) {
+			return fmt.Errorf("record %s: %w", currentKey, backend.ErrDamaged)
+		}
+		s.revision = int64(binary.BigEndian.Uint64(v))
+		s.compact = int64(binary.BigEndian.Uint64(v[8:]))
+		s.rows = int64(binary.BigEndian.Uint64(v[16:]))
+	}
+	scheduled, err := readCompactRevision(tx, scheduledKey)
+	if err != nil {
+		return err
+	}
+	if s.finished, err = readCompactRevision(tx, finishedKey); err != nil {
+		return err
+	}
+	if scheduled != s.compact || s.finished > s.compact || s.compact > s.revision {
+		return fmt.Errorf("revision %d, compacted at %d, compaction scheduled at %d and finished at %d: %w",
+			s.revision, s.compact, scheduled, s.finished, backend.ErrDamaged)
+	}
+	return nil
+}
+
+// readCompactRevision reads one of etcd's two compaction records.
+func readCompactRevision(tx *bbolt.Tx, key []byte) (int64, error) {
+	v := tx.Bucket(backend.Meta).Get(key)
+	if v == nil {
+		return noCompaction, nil
+	}
+	r, _, err := parseRevisionKey(v)
+	if err != nil {
+		return 0, fmt.Errorf("record %s: %w", key, err)
+	}
+	return r.Main, nil
+}
+
+// readRows builds the index by repeating history: what a WriteTxn does for each change, without making views possible.
+func (s *Store) readRows(tx *bbolt.Tx) error {
+	var last Revision
+	var rows int64
+	var tombstones []deletedKey // of revision last.Main
+	bury := func() {
+		for _, d := range tombstones {
+			s.garbage.push(last.Main+1, d.key, d.size)
+		}
+		tombstones = tombstones[:0]
+	}
+	cursor := tx.Bucket(backend.Key).Cursor()
+	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
+		rev, tombstone, err := parseRevisionKey(k)
+		if err != nil {
+			return err
+		}
+		if rows > 0 && rev.Compare(last) <= 0 || rev.Main > s.revision {
+			return fmt.Errorf("row %v after %v, in a store at revision %d: %w", rev, last, s.revision,
+				backend.ErrDamaged)
+		}
+		value, err := openRowValue(k, v)
+		if err != nil {
+			return err
+		}
+		var kv mvccpb.KeyValue
+		if err := decodeKeyValue(value, &kv); err != nil {
+			return err
+		}
+		if rev.Main != last.Main {
+			bury()
+		}
+		last = rev
+		rows++
+		w := newRow(rev, len(k)+len(v), tombstone)
+		s.bytes += int64(w.bytes())
+		it, err := s.restoreRow(w, &kv)
+		if err != nil {
+			return err
+		}
+		if tombstone {
+			tombstones = append(tombstones, deletedKey{key: it.key, size: w.bytes()})
+		}
+	}
+	bury()
+	if rows != s.rows {
+		return fmt.Errorf("%d rows instead of %d: %w", rows, s.rows, backend.ErrDamaged)
+	}
+	return nil
+}
+
+// restoreRow adds one row to the history of its key. Nobody has seen the items yet, so they are changed in place.
+func (s *Store) restoreRow(w row, kv *mvccpb.KeyValue) (*item, error) {
+	it := s.index.get(alias(kv.Key))
+	alive := it != nil && it.version > 0
+	if !continues(it, w, kv) {
+		return nil, fmt.Errorf("row %v of key %q does not follow the one before: %w", w.revision(), kv.Key,
+			backend.ErrDamaged)
+	}
+	if alive {
+		s.garbage.push(w.main, it.key, it.rows[len(it.rows)-1].bytes())
+	}
+	switch {
+	case it == nil:
+		it = &item{key: string(kv.Key)}
+	case alive == w.tombstone(): // it changes trees
+		s.index.remove(it)
+	default:
+		it.version, it.rows = kv.Version, append(it.rows, w)
+		return it, nil
+	}
+	s.shape = w.main
+	it.created, it.version, it.rows = kv.CreateRevision, kv.Version, append(it.rows, w)
+	s.index.set(nil, it)
+	return it, nil
+}
+
+// continues reports whether a row may be the next one of a key, it being the history so far. The oldest row left by
+// compactions may be any.
+func continues(it *item, w row, kv *mvccpb.KeyValue) bool {
+	if w.tombstone() {
+		return len(kv.Key) > 0 && kv.Version == 0 && kv.CreateRevision == 0 && (it == nil || it.version > 0)
+	}
+	if len(kv.Key) == 0 || kv.ModRevision != w.main || kv.Version <= 0 || kv.CreateRevision > w.main {
+		return false
+	}
+	switch {
+	case it == nil:
+		return true
+	case it.version > 0:
+		return kv.CreateRevision == it.created && kv.Version == it.version+1
+	}
+	return kv.CreateRevision == w.main && kv.Version == 1
+}

@@ -1,0 +1,134 @@
+package mvcc
+
+import (
+	"github.com/quorumkv/quorumkv/internal/invariant"
+	"github.com/quorumkv/quorumkv/storage/backend"
+)
+
+// Store is the one writer of the key space. It belongs to one goroutine; its Views belong to everybody.
+type Store struct {
+	db    *backend.DB
+	index index
+	// garbage lists the rows that compactions will remove.
+	garbage garbageQueue
+
+	// overlay holds the rows above base, those not yet in bbolt. It is only ever appended to, or replaced.
+	overlay      []Event
+	overlayBytes int
+	base         int64
+	// deletes are rows in bbolt (or on their way) that compaction has removed from the index.
+	deletes     []deletedRow
+	deleteBytes int
+
+	revision, compact, shape int64
+	// finished is the compact revision whose rows are all deleted.
+	finished int64
+	// rows is the number of rows in bbolt.
+	rows int64
+	// bytes is the size of every row ever indexed by this Store; garbageBytes of those among them that are compacted.
+	bytes, garbageBytes int64
+
+	metaDirty bool // compact or finished changed since the last flush
+	flushing  bool // between Flush and Flushed
+	txn       bool // a WriteTxn is open
+	view      *View
+}
+
+type deletedRow struct {
+	rev       Revision
+	tombstone bool
+}
+
+// Revision is the newest revision; 1 in an empty store.
+func (s *Store) Revision() int64 { return s.revision }
+
+// CompactRevision is the revision of the newest compaction, -1 before the first.
+func (s *Store) CompactRevision() int64 { return s.compact }
+
+// View is an immutable state of the store. Its methods may be called from any goroutine at any time, also while the
+// store goes on and after it was closed.
+type View struct {
+	reader
+	liveBytes int64
+}
+
+// View returns the present state. It costs little, and nothing when nothing changed since the last one.
+func (s *Store) View() *View {
+	invariant.Check(!s.txn, "view taken inside a write transaction")
+	if s.view == nil {
+		r := s.reader()
+		r.index = s.index.copy()
+		s.view = &View{reader: r, liveBytes: s.bytes - s.garbageBytes}
+	}
+	return s.view
+}
+
+// reader returns the present state without guarding it against change.
+func (s *Store) reader() reader {
+	return reader{
+		db:       s.db,
+		index:    s.index,
+		overlay:  s.overlay[:len(s.overlay):len(s.overlay)],
+		base:     s.base,
+		revision: s.revision,
+		compact:  s.compact,
+		shape:    s.shape,
+	}
+}
+
+// Keys is the number of keys that have a pair at the view's revision.
+func (v *View) Keys() int { return v.index.live.Len() }
+
+// LiveBytes is the size of all rows that can still be asked for, that is, of everything not compacted. It depends on the
+// history alone, so it is equal on all replicas whatever each has written or cleaned up.
+func (v *View) LiveBytes() int64 { return v.liveBytes }
+
+// PendingBytes is the size of what the next Flush writes.
+func (s *Store) PendingBytes() int { return s.overlayBytes + s.deleteBytes }
+
+// PendingOps is the number of changes that the next Flush makes.
+func (s *Store) PendingOps() int {
+	n := len(s.overlay) + len(s.deletes)
+	if n == 0 && s.metaDirty {
+		return 1
+	}
+	return n
+}
+
+// Flush adds everything not yet in bbolt to b. Until b was committed and Flushed called, the store must not change.
+func (s *Store) Flush(b *backend.Batch) {
+	invariant.Check(!s.txn, "flush inside a write transaction")
+	block := make([]byte, 0, s.PendingBytes())
+	cut := func(from int) []byte { return block[from:len(block):len(block)] }
+	for i := range s.overlay {
+		e := &s.overlay[i]
+		from := len(block)
+		block = appendRevisionKey(block, e.Rev, e.Delete)
+		key := cut(from)
+		from = len(block)
+		block = appendRowValue(block, key, e)
+		b.Put(backend.Key, key, cut(from))
+	}
+	// Deletes come last: a row may be put and compacted within one flush.
+	for _, d := range s.deletes {
+		from := len(block)
+		block = appendRevisionKey(block, d.rev, d.tombstone)
+		b.Delete(backend.Key, cut(from))
+	}
+	if s.PendingOps() > 0 {
+		s.putMeta(b)
+	}
+	s.flushing = true
+}
+
+// Flushed says that the batch of the last Flush was committed.
+func (s *Store) Flushed() {
+	invariant.Check(s.flushing, "flushed without a flush")
+	s.flushing = false
+	s.rows += int64(len(s.overlay) - len(s.deletes))
+	s.base = s.revision
+	s.overlay, s.overlayBytes = nil, 0 // views may hold the old one
+	s.deletes, s.deleteBytes = s.deletes[:0], 0
+	s.metaDirty = false
+	s.view = nil // let go of the old overlay
+}

@@ -1,0 +1,114 @@
+// Package wal is what a node writes down before it says anything: who it is (identity), what it promised (hardstate), and
+// the raft log (the directory of segments). The log answers one question after a crash without guessing: is damage at the
+// end of the log a write that was never acknowledged (torn, cut off silently), or one that was (corrupt, refused)?
+//
+// # Invariants
+//
+// W1: a frame with content is synced before the next frame is written. So at any moment at most one frame with content,
+// the last, can be torn. A damaged frame with a valid frame after it was synced once: it is corrupt.
+//
+// W2: the state's applied index never passes the log's end. A log that ends before it has lost entries.
+//
+// W3: a segment's file gets its name only after its header and first frame are synced, and nothing else is written before
+// the name is durable. So a named segment always has a valid header, and damage to its first bytes (Born) is corruption.
+//
+// W4: every boot starts a new segment and writes the last frame once more into it. So nothing is appended after a torn
+// tail, nothing is truncated, and a tail that a failed sync left only in the page cache becomes durable.
+//
+// W5: segments are removed oldest first, each removal durable before the next. So those that exist form one chain.
+//
+// # The rule that classifies
+//
+// Every frame says where it attaches: the index before its first entry, and the term of the entry there. If the log read so
+// far has an entry of that index and term, then by raft's Log Matching property it has everything that the log had when the
+// frame was written, so whatever lay damaged in between is not missed (a torn seal, a superseded entry, the original of a
+// rewritten frame). If it has not, and the damage is proven to have been synced, entries are missing: [CorruptError].
+// Comparing indexes alone would not do: the damaged frame may have overwritten entries.
+//
+// Proof that a damaged frame was synced is any of: a valid frame header after it (W1); the next segment's header (W3); its
+// place in a segment's first Born bytes (W3); the applied index (W2). Without proof it is torn: the log ends before it. One
+// case stays open: damage to the very last synced frame before its seal is written looks like a torn write. The seal comes
+// after 50 ms of quiet, or with the next frame.
+//
+// # Files
+//
+// Numbers are little endian, checksums CRC-32C. The log's checksums start from a seed made of the node's incarnation and the
+// segment's number, so that a stale block of another segment or another node never passes for a frame.
+//
+// A segment, wal/<number>.log (16 hex digits), preallocated and zero-filled:
+//
+//	+----------------+---------+---------+-- ... --+-------+
+//	| segment header |  frame  |  frame  |         | zeros |
+//	+----------------+---------+---------+-- ... --+-------+
+//
+// The segment header, padded with zeros to a multiple of 512 bytes:
+//
+//	offset  size  field
+//	     0     8  magic and version, "QKVWAL\x00\x01"
+//	     8     8  Number of this segment
+//	    16     8  Prev: number of the segment before it, 0 for the first
+//	    24     8  LastSeq: sequence number of the last frame before this segment
+//	    32     4  Chain: header checksum of that frame
+//	    36     4  flags: 1 = the first frame is the boot's copy of the last one
+//	    40     8  LastIndex: index of the last entry before this segment
+//	    48     8  LastTerm: term of that entry
+//	    56     8  index of the snapshot that the log last started from
+//	    64     8  term of that snapshot
+//	    72     8  Born: bytes of header and first frame that were synced before the file got its name
+//	    80     4  checksum of bytes 0..80 and 84..88+c
+//	    84     4  length c of the ConfState plus one; 0 = none
+//	    88     c  ConfState of that snapshot (protobuf)
+//
+// A frame, padded with zeros to a multiple of 8 bytes:
+//
+//	offset  size  field
+//	     0     4  magic: "QKVe" entries, "QKVr" reset, "QKVs" seal
+//	     4     4  length n of the payload
+//	     8     8  Seq: counts frames from 1, across segments
+//	    16     8  First: index of the first entry; of the next one if there is none
+//	    24     8  PrevTerm: term of the entry First-1
+//	    32     8  Commit: a hint, the highest commit index known
+//	    40     4  number of entries
+//	    44     4  checksum of the payload
+//	    48     4  header checksum of the frame before it; of the segment header for the first
+//	    52     4  header checksum: bytes 0..52
+//	    56     n  payload
+//
+// The payload of an entries frame is its entries, one after the other. That of a reset frame is the length of a ConfState
+// plus one (4 bytes; 0 = none), the ConfState, then entries; the frame discards the log and starts it anew after the
+// snapshot at (First-1, PrevTerm). A seal has none: it is the proof for the frame before it, and is itself never synced for.
+//
+//	offset  size  entry field
+//	     0     8  index
+//	     8     8  term
+//	    16     4  type
+//	    20     4  length d of the data
+//	    24     d  data
+//
+// The file identity, written once:
+//
+//	offset  size  field
+//	     0     8  magic and version, "QKVIDN\x00\x01"
+//	     8     8  cluster id
+//	    16     8  member id
+//	    24    16  incarnation
+//	    40     4  length b of the bootstrap bytes
+//	    44     4  checksum of bytes 0..44 and the bootstrap bytes
+//	    48     b  bootstrap: the initial membership, opaque here
+//
+// The file hardstate holds two copies of the same, at offsets 0 and 4096:
+//
+//	offset  size  field
+//	     0     8  magic and version, "QKVHRD\x00\x01"
+//	     8     8  sequence number, grows with each save
+//	    16     8  term
+//	    24     8  vote
+//	    32     8  boot epoch
+//	    40     4  checksum of bytes 0..40
+//
+// # Calling order
+//
+// Create once, then at every start Open, which returns the entries and a Log to append to. A Log belongs to one lane; it
+// has no goroutines. After an error that leaves the disk's content in doubt it refuses all further work: a failed fsync
+// may have dropped pages that a second, successful one will not write. The process must stop and recover.
+package wal

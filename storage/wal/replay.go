@@ -1,0 +1,230 @@
+package wal
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// replay is the log as far as recovery has read it, and the damage on which the frames to come have yet to pass judgement.
+type replay struct {
+	base    Snapshot // before entries[0]
+	entries []*raftpb.Entry
+	snap    Snapshot // where the log last started: its creation, or the last reset
+	hint    uint64
+
+	name  string // file of the current segment
+	seq   uint64 // of the last frame with an intact header, or of the last one before the current segment
+	chain uint32 // header checksum of that
+
+	tail     tail
+	damage   *damage // nil while everything is in order
+	ignored  string  // the first damage that turned out to be harmless
+	segments []segmentInfo
+}
+
+// tail describes the last frame with content, which the next boot writes again.
+type tail struct {
+	kind  frameKind // 0 while there was none
+	first uint64
+}
+
+func (r *replay) last() uint64 { return r.base.Index + uint64(len(r.entries)) }
+
+// term returns the term of an entry the log has, or of its base.
+func (r *replay) term(index uint64) (uint64, bool) {
+	switch {
+	case index < r.base.Index || index > r.last():
+		return 0, false
+	case index == r.base.Index:
+		return r.base.Term, true
+	default:
+		return r.entries[index-r.base.Index-1].GetTerm(), true
+	}
+}
+
+func (r *replay) lastTerm() uint64 {
+	t, _ := r.term(r.last())
+	return t
+}
+
+// attaches says whether the log lacks nothing of what was in it when h was written (see the package comment).
+func (r *replay) attaches(h frameHeader) bool {
+	if h.kind == kindReset {
+		return true
+	}
+	if r.belowBase(h.first - 1) {
+		return true
+	}
+	term, ok := r.term(h.first - 1)
+	return ok && term == h.prevTerm
+}
+
+// belowBase says that an entry is older than the oldest segment, which starts with a frame that overwrote the end of a
+// segment compacted since. Only the entry's absence is known then; below the snapshot nothing is ever overwritten.
+func (r *replay) belowBase(index uint64) bool {
+	return index < r.base.Index && index >= r.snap.Index
+}
+
+// cut ends the log after index, which is at least snap.Index.
+func (r *replay) cut(index, term uint64) {
+	if index < r.base.Index {
+		r.base = Snapshot{Index: index, Term: term}
+		if index == r.snap.Index {
+			r.base = r.snap
+		}
+	}
+	r.entries = r.entries[:index-r.base.Index]
+	if index < r.tail.first && r.tail.kind != kindReset {
+		r.tail = tail{} // nothing of it is left
+	}
+}
+
+// header takes a frame's intact header into account. Whatever lies damaged before it was synced before it was written.
+func (r *replay) header(h frameHeader, offset int64) error {
+	if !r.attaches(h) {
+		r.hurt(damage{
+			segment: r.name,
+			what:    fmt.Sprintf("the log before %s at offset %d ends at index %d, term %d", h, offset, r.last(), r.lastTerm()),
+			proof:   "both have the right checksums",
+			blind:   true,
+		})
+		r.prove(fmt.Sprintf("%s at offset %d was written only after it was synced, and needs what is missing", h, offset))
+		return r.missing(h.first-1, h.prevTerm)
+	}
+	if r.damage != nil {
+		r.forgive()
+	}
+	r.seq, r.chain = h.seq, h.crc
+	return nil
+}
+
+// content takes in the intact payload that belongs to the header just seen.
+func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.ConfState) {
+	r.hint = max(r.hint, h.commit)
+	if h.kind == kindReset {
+		r.snap = Snapshot{Index: h.first - 1, Term: h.prevTerm, ConfState: conf}
+		r.base = r.snap
+		r.entries = nil
+		for i := range r.segments {
+			r.segments[i].last = 0
+		}
+	} else {
+		// Also for a seal: if it forgave damage, what it vouches for ends there.
+		r.cut(h.first-1, h.prevTerm)
+	}
+	if !h.content() {
+		return
+	}
+	r.entries = append(r.entries, entries...)
+	r.tail = tail{kind: h.kind, first: h.first}
+	current := &r.segments[len(r.segments)-1]
+	current.last = max(current.last, r.last())
+}
+
+// hurt records damage. With an older one pending, both stand or fall together.
+func (r *replay) hurt(d damage) {
+	if r.damage == nil {
+		r.damage = &d
+	} else {
+		r.damage.merge(d)
+	}
+}
+
+// prove makes pending damage final unless something brings back what is missing. The first proof stays.
+func (r *replay) prove(proof string) {
+	if r.damage.proof == "" {
+		r.damage.proof = proof
+	}
+}
+
+// forgive drops damage that lost nothing.
+func (r *replay) forgive() {
+	if r.ignored == "" {
+		r.ignored = fmt.Sprintf("%s: %s", r.damage.segment, r.damage.what)
+	}
+	r.damage = nil
+}
+
+// missing is the verdict once a later frame shows that the log had (index, term), which it now lacks.
+func (r *replay) missing(index, term uint64) error {
+	d := r.damage
+	first := d.first
+	if first == 0 || d.blind {
+		first = min(first-1, r.intact(term)) + 1
+	}
+	return d.corrupt(min(first, index), index)
+}
+
+// intact is the last index that damage of unknown extent cannot have changed. A frame written under the term that the log
+// already ended with cannot have overwritten anything: that term has one leader, and its log only grows. Otherwise what was
+// committed is safe, and no more is known.
+func (r *replay) intact(term uint64) uint64 {
+	if term == r.lastTerm() {
+		return r.last()
+	}
+	return min(r.hint, r.last())
+}
+
+// enter moves on to the next segment, whose header says where the log stood when it was made.
+func (r *replay) enter(h segmentHeader, name string) error {
+	r.name = name
+	r.segments = append(r.segments, segmentInfo{number: h.number})
+	if len(r.segments) == 1 {
+		r.base = Snapshot{Index: h.lastIndex, Term: h.lastTerm}
+		r.snap = h.snap
+		if r.base.Index == r.snap.Index {
+			r.base = r.snap
+		}
+		r.seq, r.chain = h.lastSeq, h.crc
+		return nil
+	}
+	term, ok := r.term(h.lastIndex)
+	ok = ok && term == h.lastTerm
+	switch {
+	case r.damage == nil && (r.chain != h.chain || !ok || r.last() != h.lastIndex):
+		r.hurt(damage{
+			segment: name,
+			what: fmt.Sprintf("its header continues a log that ends at index %d, term %d, frame %d; the one before it ends "+
+				"at index %d, term %d, frame %d", h.lastIndex, h.lastTerm, h.lastSeq, r.last(), r.lastTerm(), r.seq),
+			proof: "both have the right checksums",
+			blind: true,
+		})
+		return r.missing(h.lastIndex, h.lastTerm)
+	case r.damage != nil && ok:
+		r.forgive()
+		r.cut(h.lastIndex, h.lastTerm)
+	case r.damage != nil:
+		// Not final: a boot's copy of the last frame may follow and bring back what is missing.
+		r.prove(fmt.Sprintf("the header of segment %s was written only after it was synced, and says that the log went on "+
+			"to index %d, term %d", name, h.lastIndex, h.lastTerm))
+		r.damage.last = max(r.damage.last, h.lastIndex)
+	}
+	r.seq, r.chain = h.lastSeq, h.crc
+	return nil
+}
+
+// finish passes the last judgement: pending damage without proof is a torn write, and the log ends before it.
+func (r *replay) finish(applied uint64) (torn string, err error) {
+	if applied > r.last() {
+		if r.damage == nil {
+			r.hurt(damage{segment: r.name, what: fmt.Sprintf("the log ends at index %d", r.last()), blind: true})
+		}
+		r.prove(fmt.Sprintf("the state has applied index %d, which was synced before", applied))
+	}
+	d := r.damage
+	switch {
+	case d == nil:
+		return "", nil
+	case d.proof == "":
+		return fmt.Sprintf("%s: %s", d.segment, d.what), nil
+	}
+	first, last := d.first, d.last
+	if first == 0 || d.blind {
+		first = min(first-1, r.hint, r.last()) + 1
+	}
+	if last > 0 {
+		last = max(last, applied, first)
+	}
+	return "", d.corrupt(first, last)
+}

@@ -1,0 +1,353 @@
+package script
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// statement is one request of a script and where it goes.
+type statement struct {
+	text    string // as written, for the output
+	request any    // *pb.PutRequest, *pb.RangeRequest, *streamRequest, ...
+	node    int    // distance from the node under test
+	repeat  int    // 0: once
+	line    string // of a repeated one, with #
+}
+
+// streamRequest is a RangeRequest to be sent through RangeStream.
+type streamRequest struct{ *pb.RangeRequest }
+
+// parser reads lines with revisions relative to base.
+type parser struct {
+	lines []string
+	base  int64
+}
+
+func (p *parser) next() (line string, ok bool) {
+	for len(p.lines) > 0 {
+		line, p.lines = strings.TrimSpace(p.lines[0]), p.lines[1:]
+		if line != "" && !strings.HasPrefix(line, "#") {
+			return line, true
+		}
+	}
+	return "", false
+}
+
+// statement parses the next request. ok is false at the end.
+func (p *parser) statement() (s statement, ok bool, err error) {
+	line, ok := p.next()
+	if !ok {
+		return s, false, nil
+	}
+	s.text = line
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%q: %w", s.text, err)
+		}
+	}()
+	if rest, found := strings.CutPrefix(line, "@"); found {
+		number, after, _ := strings.Cut(rest, " ")
+		if s.node, err = strconv.Atoi(number); err != nil {
+			return s, true, err
+		}
+		line = after
+	}
+	if rest, found := strings.CutPrefix(line, "many "); found {
+		number, after, _ := strings.Cut(rest, " ")
+		if s.repeat, err = strconv.Atoi(number); err != nil {
+			return s, true, err
+		}
+		s.line = after
+		line = strings.ReplaceAll(after, "#", "0")
+	}
+	if line == "txn" {
+		s.request, err = p.txn()
+	} else {
+		s.request, err = p.request(line)
+	}
+	return s, true, err
+}
+
+// txn parses up to the matching end.
+func (p *parser) txn() (*pb.TxnRequest, error) {
+	txn := &pb.TxnRequest{}
+	list := &txn.Success
+	for {
+		line, ok := p.next()
+		if !ok {
+			return nil, fmt.Errorf("txn without end")
+		}
+		count := 1
+		var template string
+		if rest, found := strings.CutPrefix(line, "many "); found {
+			number, after, _ := strings.Cut(rest, " ")
+			n, err := strconv.Atoi(number)
+			if err != nil {
+				return nil, err
+			}
+			count, template = n, after
+		}
+		for i := range count {
+			if template != "" {
+				line = strings.ReplaceAll(template, "#", strconv.Itoa(i))
+			}
+			switch {
+			case line == "end":
+				return txn, nil
+			case line == "then":
+				list = &txn.Success
+			case line == "else":
+				list = &txn.Failure
+			case strings.HasPrefix(line, "if "):
+				compare, err := p.compare(line)
+				if err != nil {
+					return nil, fmt.Errorf("%q: %w", line, err)
+				}
+				txn.Compare = append(txn.Compare, compare)
+			default:
+				op, err := p.op(line)
+				if err != nil {
+					return nil, fmt.Errorf("%q: %w", line, err)
+				}
+				*list = append(*list, op)
+			}
+		}
+	}
+}
+
+func (p *parser) op(line string) (*pb.RequestOp, error) {
+	switch line {
+	case "empty":
+		return &pb.RequestOp{}, nil
+	case "txn":
+		txn, err := p.txn()
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: txn}}, err
+	}
+	request, err := p.request(line)
+	if err != nil {
+		return nil, err
+	}
+	switch r := request.(type) {
+	case *pb.PutRequest:
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}, nil
+	case *pb.RangeRequest:
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}}, nil
+	case *pb.DeleteRangeRequest:
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}, nil
+	default:
+		return nil, fmt.Errorf("%T cannot be part of a txn", request)
+	}
+}
+
+func (p *parser) request(line string) (any, error) {
+	words, err := split(line)
+	if err != nil {
+		return nil, err
+	}
+	verb := words[0]
+	var bytes [][]byte // positional
+	options := map[string]string{}
+	for _, w := range words[1:] {
+		name, value, isOption := strings.Cut(w, "=")
+		if _, known := optionNames[name]; known && (isOption || optionNames[name] == flagOption) {
+			options[name] = value
+			continue
+		}
+		b, err := word(w)
+		if err != nil {
+			return nil, err
+		}
+		bytes = append(bytes, b)
+	}
+	arg := func(i int) []byte {
+		if i < len(bytes) {
+			return bytes[i]
+		}
+		return nil
+	}
+	set := func(name string) bool { _, ok := options[name]; return ok }
+
+	switch verb {
+	case "put":
+		r := &pb.PutRequest{Key: arg(0), Value: arg(1), PrevKv: set("prev_kv"), IgnoreValue: set("ignore_value"),
+			IgnoreLease: set("ignore_lease")}
+		if set("lease") {
+			r.Lease, err = strconv.ParseInt(options["lease"], 10, 64)
+		}
+		return r, err
+	case "del":
+		return &pb.DeleteRangeRequest{Key: arg(0), RangeEnd: arg(1), PrevKv: set("prev_kv")}, nil
+	case "compact":
+		revision, err := p.revision(string(arg(0)))
+		return &pb.CompactionRequest{Revision: revision, Physical: set("physical")}, err
+	case "range", "stream":
+		r := &pb.RangeRequest{Key: arg(0), RangeEnd: arg(1), Serializable: set("serializable"),
+			KeysOnly: set("keys_only"), CountOnly: set("count_only")}
+		for name, field := range map[string]*int64{"limit": &r.Limit, "rev": &r.Revision, "min_mod": &r.MinModRevision,
+			"max_mod": &r.MaxModRevision, "min_create": &r.MinCreateRevision, "max_create": &r.MaxCreateRevision} {
+			if !set(name) {
+				continue
+			}
+			if *field, err = p.revision(options[name]); err != nil {
+				return nil, err
+			}
+		}
+		if set("sort") {
+			if err := sorting(r, options["sort"]); err != nil {
+				return nil, err
+			}
+		}
+		if verb == "stream" {
+			return &streamRequest{r}, nil
+		}
+		return r, nil
+	default:
+		return nil, fmt.Errorf("unknown request %q", verb)
+	}
+}
+
+const (
+	flagOption  = 1 // stands alone
+	valueOption = 2 // name=value
+)
+
+var optionNames = map[string]int{
+	"prev_kv": flagOption, "ignore_value": flagOption, "ignore_lease": flagOption, "serializable": flagOption,
+	"keys_only": flagOption, "count_only": flagOption, "physical": flagOption, "lease": valueOption, "limit": valueOption,
+	"rev": valueOption, "sort": valueOption, "min_mod": valueOption, "max_mod": valueOption, "min_create": valueOption,
+	"max_create": valueOption,
+}
+
+// sorting parses ORDER[:TARGET]; a bare number stands for itself, known or not.
+func sorting(r *pb.RangeRequest, text string) error {
+	order, target, _ := strings.Cut(text, ":")
+	orders := map[string]int32{"none": 0, "ascend": 1, "descend": 2}
+	targets := map[string]int32{"": 0, "key": 0, "version": 1, "create": 2, "mod": 3, "value": 4}
+	pick := func(names map[string]int32, text string) (int32, error) {
+		if v, ok := names[text]; ok {
+			return v, nil
+		}
+		v, err := strconv.ParseInt(text, 10, 32)
+		return int32(v), err
+	}
+	o, err := pick(orders, order)
+	if err != nil {
+		return err
+	}
+	t, err := pick(targets, target)
+	r.SortOrder, r.SortTarget = pb.RangeRequest_SortOrder(o), pb.RangeRequest_SortTarget(t)
+	return err
+}
+
+// compare parses `if TARGET KEY [..END] RESULT VALUE`.
+func (p *parser) compare(line string) (*pb.Compare, error) {
+	words, err := split(line)
+	if err != nil {
+		return nil, err
+	}
+	if len(words) < 5 {
+		return nil, fmt.Errorf("a compare needs a target, a key, a relation and a value")
+	}
+	c := &pb.Compare{}
+	if c.Key, err = word(words[2]); err != nil {
+		return nil, err
+	}
+	rest := words[3:]
+	if end, found := strings.CutPrefix(rest[0], ".."); found {
+		if c.RangeEnd, err = word(end); err != nil {
+			return nil, err
+		}
+		rest = rest[1:]
+	}
+	results := map[string]pb.Compare_CompareResult{"=": pb.Compare_EQUAL, "!=": pb.Compare_NOT_EQUAL,
+		"<": pb.Compare_LESS, ">": pb.Compare_GREATER}
+	result, ok := results[rest[0]]
+	if !ok || len(rest) != 2 {
+		return nil, fmt.Errorf("want =, !=, < or > and a value")
+	}
+	c.Result = result
+	targets := map[string]pb.Compare_CompareTarget{"version": pb.Compare_VERSION, "create": pb.Compare_CREATE,
+		"mod": pb.Compare_MOD, "value": pb.Compare_VALUE, "lease": pb.Compare_LEASE}
+	if c.Target, ok = targets[words[1]]; !ok {
+		return nil, fmt.Errorf("unknown target %q", words[1])
+	}
+	if rest[1] == "unset" {
+		return c, nil
+	}
+	if c.Target == pb.Compare_VALUE {
+		value, err := word(rest[1])
+		c.TargetUnion = &pb.Compare_Value{Value: value}
+		return c, err
+	}
+	number, err := p.revision(rest[1])
+	switch c.Target {
+	case pb.Compare_VERSION:
+		c.TargetUnion = &pb.Compare_Version{Version: number}
+	case pb.Compare_CREATE:
+		c.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: number}
+	case pb.Compare_MOD:
+		c.TargetUnion = &pb.Compare_ModRevision{ModRevision: number}
+	case pb.Compare_LEASE:
+		c.TargetUnion = &pb.Compare_Lease{Lease: number}
+	}
+	return c, err
+}
+
+// revision reads a number; with a sign it is relative to the base.
+func (p *parser) revision(text string) (int64, error) {
+	if text == "minus1" {
+		return -1, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err == nil && (text[0] == '+' || text[0] == '-') {
+		n += p.base
+	}
+	return n, err
+}
+
+// word reads a key, an end or a value.
+func word(text string) ([]byte, error) {
+	if inner, ok := strings.CutPrefix(text, "prefix("); ok {
+		key, err := word(strings.TrimSuffix(inner, ")"))
+		return []byte(clientv3.GetPrefixRangeEnd(string(key))), err
+	}
+	if inner, ok := strings.CutPrefix(text, "size("); ok {
+		n, err := strconv.Atoi(strings.TrimSuffix(inner, ")"))
+		if err != nil {
+			return nil, err
+		}
+		return []byte(strings.Repeat("x", n)), nil
+	}
+	if strings.HasPrefix(text, `"`) {
+		s, err := strconv.Unquote(text)
+		return []byte(s), err
+	}
+	return []byte(text), nil
+}
+
+// split cuts a line at spaces outside quotes.
+func split(line string) (words []string, err error) {
+	for rest := strings.TrimLeft(line, " "); rest != ""; rest = strings.TrimLeft(rest, " ") {
+		n := strings.IndexByte(rest, ' ')
+		if n < 0 {
+			n = len(rest)
+		}
+		if quote := strings.IndexByte(rest[:n], '"'); quote >= 0 {
+			quoted, err := strconv.QuotedPrefix(rest[quote:])
+			if err != nil {
+				return nil, fmt.Errorf("word %s: %w", rest, err)
+			}
+			n = quote + len(quoted)
+			if n < len(rest) && rest[n] == ')' {
+				n++
+			}
+		}
+		words = append(words, rest[:n])
+		rest = rest[n:]
+	}
+	return words, nil
+}

@@ -1,0 +1,94 @@
+package transport
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+// Check says why a message that arrived at self on a stream of the member from must not go further, or nil. The
+// simulator's network passes everything through it, as the streams do.
+func Check(m *peerpb.Message, from, self uint64) error {
+	if m.GetFrom() != from {
+		return fmt.Errorf("message from %x on a stream of %x", m.GetFrom(), from)
+	}
+	if m.GetTo() != self {
+		return fmt.Errorf("message to %x arrived at %x", m.GetTo(), self)
+	}
+	switch body := m.GetBody().(type) {
+	case *peerpb.Message_Raft:
+		return checkRaft(body.Raft, from, self)
+	case *peerpb.Message_Forward:
+		// A member forwards only its own clients' commands: their ids decide what is a duplicate.
+		for _, c := range body.Forward.GetCommands() {
+			if c.GetId().GetMember() != from {
+				return fmt.Errorf("command of member %x forwarded by %x", c.GetId().GetMember(), from)
+			}
+		}
+	case *peerpb.Message_ForwardRefused:
+		for _, id := range body.ForwardRefused.GetIds() {
+			if id.GetMember() != self {
+				return fmt.Errorf("refusal of a command of member %x sent to %x", id.GetMember(), self)
+			}
+		}
+	case nil:
+		return fmt.Errorf("message without a body that this version knows")
+	}
+	return nil
+}
+
+func checkRaft(m *raftpb.Message, from, self uint64) error {
+	kind := m.GetType()
+	switch {
+	case raft.IsLocalMsg(kind):
+		return fmt.Errorf("%s is local to a node", kind)
+	case raft.IsLocalMsgTarget(m.GetFrom()) || raft.IsLocalMsgTarget(m.GetTo()):
+		return fmt.Errorf("%s from or to a local storage thread", kind)
+	case m.GetFrom() != from:
+		return fmt.Errorf("%s from %x on a stream of %x", kind, m.GetFrom(), from)
+	case m.GetTo() != self:
+		return fmt.Errorf("%s to %x arrived at %x", kind, m.GetTo(), self)
+	case len(m.GetResponses()) > 0:
+		return fmt.Errorf("%s with attached responses", kind)
+	case kind == raftpb.MsgProp:
+		// A proposal that the network duplicates would be applied twice. Commands travel as Forward, with an id.
+		return fmt.Errorf("%s: proposals are not forwarded by raft", kind)
+	case m.GetTerm() == 0 && kind != raftpb.MsgReadIndex:
+		// raft takes a message without a term for one of its own.
+		return fmt.Errorf("%s without a term", kind)
+	}
+	return checkEntries(m)
+}
+
+// checkEntries makes sure that a MsgApp continues at the index it claims; raft does arithmetic with it.
+func checkEntries(m *raftpb.Message) error {
+	entries := m.GetEntries()
+	switch m.GetType() {
+	case raftpb.MsgApp:
+	case raftpb.MsgReadIndex, raftpb.MsgReadIndexResp:
+		// Their one entry is no entry: it carries the context of the read.
+		if len(entries) != 1 {
+			return fmt.Errorf("%s with %d contexts", m.GetType(), len(entries))
+		}
+		return nil
+	default:
+		if len(entries) > 0 {
+			return fmt.Errorf("%s with entries", m.GetType())
+		}
+	}
+	term := m.GetLogTerm()
+	for i, e := range entries {
+		if want := m.GetIndex() + uint64(i) + 1; e.GetIndex() != want {
+			return fmt.Errorf("%s with entry %d in the place of %d", m.GetType(), e.GetIndex(), want)
+		}
+		if e.GetTerm() < term || e.GetTerm() > m.GetTerm() {
+			return fmt.Errorf("%s of term %d with entry %d of term %d after one of term %d",
+				m.GetType(), m.GetTerm(), e.GetIndex(), e.GetTerm(), term)
+		}
+		term = e.GetTerm()
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+// Package transport carries messages between the nodes of a cluster over gRPC.
+//
+// Every peer has three outgoing streams, one for each class of traffic, and each stream has its own TCP connection:
+// streams that share one also share its flow control and its writer, and a heartbeat would queue behind a snapshot.
+//
+//	control    votes, heartbeats, acknowledgements, read index, leader transfer
+//	bulk       MsgApp, MsgSnap, Forward, ForwardRefused
+//	snapshot   SnapshotFetch, SnapshotChunk, SnapshotFailed
+//
+// Messages of one class to one peer arrive in the order sent, as long as one stream lasts; raft relies on that for
+// speed, never for safety. Anything may be lost: [Transport.Send] puts a message into a queue bounded in count and bytes
+// and never waits. When the queue is full or the stream is down, the message is dropped and counted.
+//
+// # The handshake
+//
+// A stream opens with metadata that says who calls whom:
+//
+//	quorumkv-protocol      1
+//	quorumkv-cluster       cluster id, hex
+//	quorumkv-from          sender's member id, hex
+//	quorumkv-to            the member id that the sender means to reach, hex
+//	quorumkv-incarnation   32 hex digits, drawn when the sender's data directory was made
+//	quorumkv-class         control, bulk or snapshot
+//
+// The receiver refuses what does not fit with FailedPrecondition and a text that names the difference, else answers with
+// its own incarnation. Both sides hold a member id to the first incarnation that they met or were told of: a member whose
+// directory was lost has forgotten its votes and must not come back under the same id (the amnesia guard). A sender that
+// is no known peer is accepted when all else fits: a member that lags may not have heard yet of its newest colleague,
+// and could not learn of it if it refused its log entries.
+//
+// # What the receiver lets through
+//
+// Invariant: a message given to Config.Receive names the stream's authenticated sender as From, inside and out, and this
+// member as To; its raft message is of a kind that travels between nodes. raft itself trusts its input: it would take a
+// forged "entries are on disk" from the network for one of its own disk.
+//
+// # Wire format
+//
+// gRPC's length-prefixed messages, encoded by a codec of our own:
+//
+//	protobuf of the message | CRC-32C of it, 4 bytes, little endian
+//
+// TCP's checksum misses about one damaged segment in 65,536, and a flipped bit in a log entry is for ever.
+//
+// # Goroutines
+//
+// Outgoing, for each peer and class: the sender (runs for the peer's life: connects, drains the queue, reconnects), and
+// while a stream is up a watcher that waits for its end and, on control, a pinger. Incoming, for each stream: gRPC's
+// handler, and the receiver, which calls Config.Receive. All are started under Transport.running, end when the transport
+// closes, and [Transport.Close] waits for them.
+package transport
