@@ -2,6 +2,7 @@ package raftnode
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -65,6 +66,11 @@ type Node struct {
 func (n *Node) Start() {
 	n.started = true
 	n.stopTick = n.env.Clock.After(n.cfg.Tick, n.tick)
+	if n.raw != nil && slices.Equal(n.mem.conf.GetVoters(), []uint64{n.self.Member}) {
+		// Alone in the cluster there is nobody whose heartbeat is worth waiting for. An error means that raft has entries
+		// to apply first: then the election timeout comes around soon enough.
+		_ = n.raw.Campaign()
+	}
 	n.schedule()
 }
 

@@ -49,6 +49,7 @@ type soloNode struct {
 	// What a test wants to go wrong; set before use.
 	proposeError, readError error
 	beforeRead              func(context.Context) // runs in Read
+	oldView                 *apply.View           // what Read returns, instead of the newest
 	reads, views            atomic.Int64          // calls of Read and View
 }
 
@@ -125,7 +126,21 @@ func (n *soloNode) Read(ctx context.Context) (*apply.View, error) {
 	if n.readError != nil {
 		return nil, n.readError
 	}
+	if n.oldView != nil {
+		return n.oldView, nil
+	}
 	return n.view.Load(), ctx.Err()
+}
+
+// flush writes everything to the state file.
+func (n *soloNode) flush(t testing.TB) {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.machine.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	n.view.Store(n.machine.View())
 }
 
 func (n *soloNode) View() *apply.View {

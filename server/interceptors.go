@@ -53,7 +53,7 @@ func (a *api) stream(
 	}
 	ctx, detach := a.leadership.attach(ss.Context())
 	defer detach()
-	err = handler(srv, ss)
+	err = handler(srv, &streamWithContext{ss, ctx})
 	if context.Cause(ctx) == rpctypes.ErrGRPCNoLeader {
 		return rpctypes.ErrGRPCNoLeader
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,6 +13,9 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 func checkHeader(t *testing.T, h *pb.ResponseHeader, revision int64) {
@@ -302,4 +306,39 @@ func TestBeforeTheMemberHasCaughtUp(t *testing.T) {
 	kv := pb.NewKVClient(serve(t, n, testConfig()).dial(t))
 	_, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte("k"), Serializable: true})
 	checkStatus(t, err, rpctypes.ErrGRPCTimeoutWaitAppliedIndex)
+}
+
+// A view whose rows have been compacted away under it is exchanged for a newer one, and the client hears nothing of it.
+func TestViewOvertakenByCompaction(t *testing.T) {
+	n := newSoloNode(t)
+	e := serve(t, n, testConfig())
+	c := e.client(t)
+	ctx := testContext(t)
+	put(t, c, "k", "old")
+	n.flush(t)
+	stale := n.View()
+	put(t, c, "k", "new")
+	if _, err := c.Compact(ctx, 3, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := apply.Range(stale.KV, &pb.RangeRequest{Key: []byte("k")}); !errors.Is(err, mvcc.ErrStaleView) {
+		t.Fatalf("the view is not stale: %v", err)
+	}
+	n.oldView = stale
+	if r, err := c.Get(ctx, "k"); err != nil || string(r.Kvs[0].Value) != "new" {
+		t.Errorf("range: %v, %v", r, err)
+	}
+	if _, err := c.Get(ctx, "k", clientv3.WithRev(2)); err != rpctypes.ErrCompacted {
+		t.Errorf("range at a revision: %v", err)
+	}
+	if r, err := c.Txn(ctx).If(clientv3.Compare(clientv3.Value("k"), "=", "new")).Then(clientv3.OpGet("k")).Commit(); err != nil || !r.Succeeded {
+		t.Errorf("txn: %v, %v", r, err)
+	}
+	s, err := pb.NewKVClient(e.dial(t)).RangeStream(ctx, &pb.RangeRequest{Key: []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pieces, err := receive(s); err != nil || string(merge(pieces).Kvs[0].Value) != "new" {
+		t.Errorf("stream: %v, %v", pieces, err)
+	}
 }

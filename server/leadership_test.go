@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,10 +52,10 @@ func TestTenure(t *testing.T) {
 // fakeLeader is a node of which only the status is asked.
 type fakeLeader struct {
 	node
-	status raftnode.Status
+	leader atomic.Uint64
 }
 
-func (f *fakeLeader) Status() raftnode.Status { return f.status }
+func (f *fakeLeader) Status() raftnode.Status { return raftnode.Status{Leader: f.leader.Load()} }
 
 func TestLeadershipRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -74,7 +75,7 @@ func TestLeadershipRun(t *testing.T) {
 		wait := func(d time.Duration, leader uint64) {
 			time.Sleep(d)
 			synctest.Wait()
-			n.status.Leader = leader
+			n.leader.Store(leader)
 		}
 		wait(150*time.Millisecond, 1)
 		wait(time.Second, 0)

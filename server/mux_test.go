@@ -134,6 +134,52 @@ func TestPingBeforeFirstRequest(t *testing.T) {
 	}
 }
 
+// A client that is not gRPC's acknowledges two SETTINGS, of which its server has sent one, and stays connected.
+func TestHTTP2KeepsItsConnection(t *testing.T) {
+	e := serve(t, newSoloNode(t), testConfig())
+	conn, err := net.Dial("tcp", e.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	f := http2.NewFramer(conn, conn)
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	get := headers(":method", "GET", ":scheme", "http", ":path", "/version", ":authority", "x")
+	if _, err := conn.Write(frames(t, get)); err != nil {
+		t.Fatal(err)
+	}
+	acks, answered := 0, false
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch frame := frame.(type) {
+		case *http2.SettingsFrame:
+			if !frame.IsAck() {
+				acks++
+				err = f.WriteSettingsAck()
+			}
+		case *http2.MetaHeadersFrame:
+			if got := frame.PseudoValue("status"); got != "200" {
+				t.Errorf("status %q", got)
+			}
+		case *http2.DataFrame:
+			answered = answered || frame.StreamEnded()
+		case *http2.GoAwayFrame:
+			t.Fatalf("connection ended: %s %s", frame.ErrCode, frame.DebugData())
+		case *http2.PingFrame:
+			return
+		}
+		if err == nil && acks == 2 && answered {
+			err = f.WritePing(false, [8]byte{1})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // frames are what a client sends first.
 func frames(t testing.TB, write func(*http2.Framer)) []byte {
 	t.Helper()

@@ -207,8 +207,8 @@ func (r *reference) quorumctl(c comparison) outcome {
 }
 
 var (
-	took   = regexp.MustCompile(`[0-9.]+(ms|µs|s)\b`)
-	size   = regexp.MustCompile(`\([0-9]+ vs`) // messages differ in length, because ids do
+	took   = regexp.MustCompile(`[0-9]+\.[0-9]+(ms|µs|s)\b`) // measured, so with a fraction
+	size   = regexp.MustCompile(`\([0-9]+ vs`)               // messages differ in length, because ids do
 	layout = regexp.MustCompile(`(─| )+`)
 )
 

@@ -33,14 +33,14 @@ type fake struct {
 	alarms   []pb.AlarmType   // guarded by mu
 }
 
-func startFake(t *testing.T) *fake {
+func startFake(t *testing.T, options ...grpc.ServerOption) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fake{address: l.Addr().String(), errors: map[string]error{}}
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	pb.RegisterKVServer(server, f)
 	pb.RegisterClusterServer(server, f)
 	pb.RegisterMaintenanceServer(server, f)

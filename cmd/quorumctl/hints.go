@@ -44,8 +44,8 @@ var advice = []struct {
 	{rpctypes.ErrInvalidAuthToken, "the token is wrong or has expired; log in again"},
 }
 
-const leaderHint = "the cluster has no leader at the moment: a majority of its members must be up and connected; " +
-	"see `quorumctl endpoint status --cluster -w table`"
+const leaderHint = "a majority of the members must be up and connected to each other, and agree on a leader; see " +
+	"`quorumctl endpoint status --cluster -w table`"
 
 // hints says what to do about err, an error of the client library.
 func hints(err error, r reach) []string {
@@ -58,6 +58,8 @@ func hints(err error, r reach) []string {
 	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded,
 		status.Code(err) == codes.Unavailable:
 		return r.explain()
+	case strings.Contains(err.Error(), "message recv limit"):
+		return []string{"--max-recv-bytes must not be smaller than --max-request-bytes"}
 	case strings.Contains(err.Error(), "unexpected HTTP status code"):
 		return []string{"what answered is no gRPC server: a proxy, or another service; check --endpoints and HTTPS_PROXY"}
 	case status.Code(err) == codes.Unimplemented && strings.Contains(err.Error(), "RangeStream does not support"):
@@ -121,4 +123,6 @@ func (l *lastFailure) text() string {
 }
 
 // neverSent says whether the call ended before there was a connection to send it on.
-func (l *lastFailure) neverSent() bool { return strings.Contains(l.text(), balancerCause) }
+func (l *lastFailure) neverSent() bool {
+	return strings.Contains(l.text(), "latest balancer error") || strings.Contains(l.text(), "connections to become ready")
+}

@@ -16,9 +16,6 @@ import (
 // beside the timeout that has just passed.
 const probeTimeout = time.Second
 
-// balancerCause begins the part of gRPC's message that says why there was no connection.
-const balancerCause = "latest balancer error: "
-
 // reach explains why no endpoint answered. The client library reports one connection error at most, whichever came
 // last, so reach knocks at every endpoint and says what each did.
 type reach struct {
@@ -92,7 +89,7 @@ func (r reach) line(endpoint string, err error) string {
 // silent explains an endpoint that accepts connections and yet gave no answer: TLS on one side only, or a server
 // that is stuck or has no leader.
 func (r reach) silent(endpoint string) string {
-	cause := connectionCause(r.cause)
+	cause := connectionCause(r.cause); println(r.cause)
 	switch {
 	case strings.Contains(cause, "x509:") || strings.Contains(cause, "tls: failed to verify"):
 		return fmt.Sprintf("%s has a certificate that is not trusted (%s). Name its authority with --cacert",
@@ -102,6 +99,8 @@ func (r reach) silent(endpoint string) string {
 	case strings.Contains(cause, "authentication handshake failed"):
 		return fmt.Sprintf("%s does not complete the TLS handshake (%s). If it does not use TLS, write http:// and "+
 			"leave out the TLS flags", endpoint, strings.TrimPrefix(cause, "transport: authentication handshake failed: "))
+	case strings.Contains(cause, "HTTP/1.1 header"):
+		return endpoint + " is no client port: it speaks HTTP/1.1 only. Is it the peer port, or another service?"
 	case strings.Contains(cause, "server preface"):
 		return endpoint + " closes connections without TLS. Write https:// and name its authority with --cacert"
 	default:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,9 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -32,11 +35,13 @@ import (
 //	fail method=M [code=C]   that method answers with this error text from now on; with no text, normally again
 //	alarm [kind=(K,...)]     the server has these alarms
 //
-// $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and says nothing.
+// $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and says nothing; $TLS and $MUTUAL are
+// fake servers that speak TLS, the second with client certificates only; $CA, $CERT, $KEY and $OTHER are files for them.
 func TestScripts(t *testing.T) {
-	f := startFake(t)
-	places := map[string]string{"$SERVER": f.address, "$DEAD": deadAddress(t), "$MUTE": muteAddress(t)}
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		f := startFake(t)
+		places := map[string]string{"$SERVER": f.address, "$DEAD": deadAddress(t), "$MUTE": muteAddress(t)}
+		secureServers(t, places)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "run":
@@ -70,6 +75,15 @@ func TestScripts(t *testing.T) {
 			return ""
 		})
 	})
+}
+
+func secureServers(t *testing.T, places map[string]string) {
+	files, config := makeCertificates(t)
+	places["$CA"], places["$CERT"], places["$KEY"], places["$OTHER"] = files.ca, files.cert, files.key, files.otherCA
+	places["$TLS"] = startFake(t, grpc.Creds(credentials.NewTLS(config))).address
+	config = config.Clone()
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	places["$MUTUAL"] = startFake(t, grpc.Creds(credentials.NewTLS(config))).address
 }
 
 func runScript(t *testing.T, f *fake, places map[string]string, d *datadriven.TestData) string {
@@ -161,6 +175,11 @@ func (x transcript) normal(places map[string]string) transcript {
 	clean := func(s string) string {
 		if took.MatchString(s) {
 			s = layout.ReplaceAllString(took.ReplaceAllString(s, "TOOK"), "$1")
+		}
+		for name, place := range places {
+			if strings.HasPrefix(place, "/") {
+				s = strings.ReplaceAll(s, place, name)
+			}
 		}
 		return portInTable.ReplaceAllStringFunc(s, func(a string) string {
 			if n, ok := names[a]; ok {

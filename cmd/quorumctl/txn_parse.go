@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -119,7 +120,10 @@ func (a *app) parseRequest(line string) (clientv3.Op, error) {
 	default:
 		return clientv3.Op{}, failf(exitInvalidInput, "invalid txn request: %s", line).hint(requestHint)
 	}
-	if err := fs.Parse(words[1:]); err != nil {
+	if err := fs.Parse(words[1:]); errors.Is(err, pflag.ErrHelp) {
+		return clientv3.Op{}, failf(exitInvalidInput, "invalid txn request: %s", line).
+			hint("outside of a transaction, `quorumctl %s --help` explains the flags", words[0])
+	} else if err != nil {
 		return clientv3.Op{}, failf(exitInvalidInput, "invalid txn request: %s", line).hint("%v", err)
 	}
 	return request(fs.Args())

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/quorumkv/quorumkv/transport"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -52,6 +53,10 @@ func (n *network) deliver(from, to int, b []byte) {
 	m := &peerpb.Message{}
 	if err := proto.Unmarshal(b, m); err != nil {
 		panic(err)
+	}
+	if err := transport.Check(m, uint64(from+1), target.id); err != nil {
+		n.w.violation("node %d sent what the transport refuses: %v", from+1, err)
+		return
 	}
 	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), uint64(len(b)))
 	target.guard(func() { target.raft.Receive(m) })

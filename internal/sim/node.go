@@ -68,6 +68,7 @@ func (n *node) config(life int) raftnode.Config {
 				n.w.check.published(n, s, v)
 			}
 		},
+		Observe: raftnode.Observer{Snapshot: func(time.Duration) { n.w.count.Snapshots++ }},
 		Failed: func(err error) {
 			if n.life == life {
 				n.w.violation("node %d failed: %v", n.index+1, err)

@@ -30,8 +30,9 @@ const (
 type state struct {
 	clusterID   uint64
 	index, term uint64
-	hash        uint64
-	confState   *raftpb.ConfState
+	// hash is the history hash as of the last flush; in between Machine.history runs ahead of it.
+	hash      uint64
+	confState *raftpb.ConfState
 	// members is in order of ids and never changed in place: views share it.
 	members []Member
 	// membersDirty is set while the last flush does not hold members or confState.

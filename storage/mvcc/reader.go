@@ -74,13 +74,14 @@ type pick struct {
 
 type coldRow struct {
 	row
-	to int // position in kvs
+	key string
+	to  int // position in kvs
 }
 
-// add appends the pair of a row.
-func (p *pick) add(r *reader, w row) {
+// add appends the pair of a row of a key.
+func (p *pick) add(r *reader, key string, w row) {
 	if w.main <= r.base {
-		p.cold = append(p.cold, coldRow{row: w, to: len(p.kvs)})
+		p.cold = append(p.cold, coldRow{row: w, key: key, to: len(p.kvs)})
 		p.kvs = append(p.kvs, nil)
 		return
 	}
@@ -102,7 +103,7 @@ func (r *reader) pickKey(p *pick, key []byte, rev int64, o RangeOptions) int {
 		return 0
 	}
 	if !o.CountOnly {
-		p.add(r, w)
+		p.add(r, it.key, w)
 	}
 	return 1
 }
@@ -122,7 +123,7 @@ func (r *reader) pickLive(p *pick, s span, rev int64, o RangeOptions) int {
 		}
 		if !o.CountOnly {
 			w, _ := it.at(rev)
-			p.add(r, w)
+			p.add(r, it.key, w)
 		}
 		return true
 	})
@@ -142,7 +143,7 @@ func (r *reader) pickPast(p *pick, s span, rev int64, o RangeOptions) int {
 		}
 		count++
 		if !o.CountOnly && (o.Limit <= 0 || count <= o.Limit) {
-			p.add(r, w)
+			p.add(r, it.key, w)
 		}
 		return true
 	})
@@ -193,16 +194,21 @@ func (r *reader) fetchSlice(kvs []*mvccpb.KeyValue, rows []coldRow, size int) er
 	}
 	pairs := make([]mvccpb.KeyValue, len(rows))
 	for i := range rows {
-		stored := block[:rows[i].bytes():rows[i].bytes()]
-		block = block[rows[i].bytes():]
+		w, kv := &rows[i], &pairs[i]
+		stored := block[:w.bytes():w.bytes()]
+		block = block[w.bytes():]
 		value, err := openRowValue(stored[:revisionBytes], stored[revisionBytes:])
 		if err != nil {
 			return err
 		}
-		if err := decodeKeyValue(value, &pairs[i]); err != nil {
+		if err := decodeKeyValue(value, kv); err != nil {
 			return err
 		}
-		kvs[rows[i].to] = &pairs[i]
+		if string(kv.Key) != w.key || kv.ModRevision != w.main {
+			return fmt.Errorf("row %v holds key %q at revision %d instead of %q: %w", w.revision(), kv.Key,
+				kv.ModRevision, w.key, backend.ErrDamaged)
+		}
+		kvs[w.to] = kv
 	}
 	return nil
 }

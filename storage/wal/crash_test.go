@@ -1,10 +1,13 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 )
 
@@ -27,7 +30,7 @@ func fork(w *writer, fs *memfs.FS) (*writer, error) {
 // crashes.
 func TestCrashImages(t *testing.T) {
 	images := 0
-	eachSeed(t, 40, func(t *testing.T, seed uint64) {
+	eachSeed(t, 100, func(t *testing.T, seed uint64) {
 		n, err := crashRun(seed, 100)
 		images += n
 		if err != nil {
@@ -158,4 +161,73 @@ func crashDuringOpen(w *writer, fs *memfs.FS, seed uint64) error {
 		return err
 	}
 	return checkImage(w, image.ProcessCrash())
+}
+
+// TestFailingDisk lets writes, syncs and names fail. After an error the log must refuse everything; a new process, or one after
+// a power cut, must find all that was acknowledged.
+func TestFailingDisk(t *testing.T) {
+	failures, full := 0, 0
+	eachSeed(t, 60, func(t *testing.T, seed uint64) {
+		rng := newRand(seed)
+		cfg := testConfig
+		cfg.SegmentBytes = 2048
+		w, err := newWriter(memfs.New(seed, ""), cfg, rng)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for i := range 80 {
+			w.fs.SetHook(faulty(rng))
+			err := w.step()
+			w.fs.SetHook(nil)
+			if err == nil {
+				continue
+			}
+			if w.log.usable() == nil {
+				full++
+				if !errors.Is(err, env.ErrNoSpace) {
+					t.Errorf("step %d: the log goes on after %v", i, err)
+					return
+				}
+				continue
+			}
+			failures++
+			if err := w.log.Append(Record{Commit: 1 << 40}, true); !errors.Is(err, ErrFailed) {
+				t.Errorf("step %d: append after a failure: %v", i, err)
+				return
+			}
+			next := w.fs.ProcessCrash()
+			if rng.IntN(3) == 0 {
+				next = next.CrashClone(rng, "")
+			}
+			if w, err = fork(w, next); err != nil {
+				t.Errorf("step %d: %v", i, err)
+				return
+			}
+			// What was read may have been in the page cache only. Open has made it durable all the same.
+			if err := checkImage(w, w.fs.CrashClone(rng, "")); err != nil {
+				t.Errorf("step %d, power cut after reopening: %v", i, err)
+				return
+			}
+		}
+	})
+	t.Logf("%d failures, %d full disks", failures, full)
+}
+
+// faulty makes one operation in twenty fail.
+func faulty(rng *rand.Rand) func(memfs.Op) error {
+	return func(op memfs.Op) error {
+		if rng.IntN(20) > 0 {
+			return nil
+		}
+		switch op.Kind {
+		case memfs.OpWrite:
+			return &memfs.Short{N: rng.IntN(op.Len + 1), Err: errors.New("injected write error")}
+		case memfs.OpCreate:
+			return env.ErrNoSpace
+		case memfs.OpSync, memfs.OpSyncDir, memfs.OpRename, memfs.OpRemove:
+			return errors.New("injected error")
+		}
+		return nil
+	}
 }

@@ -33,7 +33,7 @@ func (w *window) peek(off int64, n int) ([]byte, error) {
 	}
 	if off < w.at || off+int64(n) > w.at+int64(len(w.buf)) {
 		if len(w.mem) < n {
-			w.mem = make([]byte, max(n, windowBytes))
+			w.mem = make([]byte, max(int64(n), min(windowBytes, w.size)))
 		}
 		w.buf = w.mem[:min(int64(len(w.mem)), w.size-off)]
 		w.at = off

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -206,3 +207,26 @@ func (n *Node) Wipe() {
 		n.t.Fatalf("wipe %s: %v", n.Name, err)
 	}
 }
+
+// CPU returns the processor time that the current process has used.
+func (n *Node) CPU() time.Duration {
+	n.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.proc.cmd.Process.Pid))
+	if err != nil {
+		n.t.Fatalf("read CPU time of %s: %v", n.Name, err)
+	}
+	// The name in parentheses may hold anything; utime and stime are the 14th and 15th field of all.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	var ticks int64
+	for _, f := range fields[11:13] {
+		v, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			n.t.Fatalf("read CPU time of %s: %v", n.Name, err)
+		}
+		ticks += v
+	}
+	return time.Duration(ticks) * time.Second / clockTicks
+}
+
+// clockTicks is Linux's USER_HZ, 100 on every platform Go runs on.
+const clockTicks = 100
