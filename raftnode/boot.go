@@ -82,6 +82,9 @@ func (n *Node) openFiles() error {
 	if rec.Torn != "" {
 		n.logger.Warn("write-ahead log ends in a torn write, which was never acknowledged", "what", rec.Torn)
 	}
+	if rec.Ignored != "" {
+		n.logger.Warn("write-ahead log is damaged where it does not matter; look at the disk", "what", rec.Ignored)
+	}
 	n.mem.reset(rec.Base.Index, rec.Base.Term, rec.Base.ConfState)
 	n.mem.append(rec.Entries)
 

@@ -48,9 +48,10 @@ type soloNode struct {
 
 	// What a test wants to go wrong; set before use.
 	proposeError, readError error
-	beforeRead              func(context.Context) // runs in Read
-	oldView                 *apply.View           // what Read returns, instead of the newest
-	reads, views            atomic.Int64          // calls of Read and View
+	beforeRead              func(context.Context)      // runs in Read
+	oldView                 *apply.View                // what Read returns, instead of the newest
+	oldViewOnce             atomic.Pointer[apply.View] // what the next call of View returns
+	reads                   atomic.Int64               // calls of Read
 }
 
 func newSoloNode(t testing.TB, members ...apply.Member) *soloNode {
@@ -144,7 +145,9 @@ func (n *soloNode) flush(t testing.TB) {
 }
 
 func (n *soloNode) View() *apply.View {
-	n.views.Add(1)
+	if v := n.oldViewOnce.Swap(nil); v != nil {
+		return v
+	}
 	return n.view.Load()
 }
 

@@ -341,4 +341,8 @@ func TestViewOvertakenByCompaction(t *testing.T) {
 	if pieces, err := receive(s); err != nil || string(merge(pieces).Kvs[0].Value) != "new" {
 		t.Errorf("stream: %v, %v", pieces, err)
 	}
+	n.oldViewOnce.Store(stale)
+	if h, err := c.HashKV(ctx, c.Endpoints()[0], 0); err != nil || h.HashRevision != 3 {
+		t.Errorf("hash: %v, %v", h, err)
+	}
 }

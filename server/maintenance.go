@@ -6,6 +6,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/api/v3/version"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
 )
 
 // maintenanceServer is etcdserverpb.Maintenance. Its answers are about this member alone.
@@ -50,18 +52,18 @@ func (a *api) founded() bool { return a.node.Status().Applied > 1 }
 // HashKV hashes the history up to a revision as etcd does. Members with the same history and the same compact revision
 // give the same hash.
 func (m *maintenanceServer) HashKV(ctx context.Context, r *pb.HashKVRequest) (*pb.HashKVResponse, error) {
-	v, err := m.view(ctx, true)
+	resp, err := readView(ctx, m.api, true, &m.metrics.hashKV, func(v *apply.View) (*pb.HashKVResponse, error) {
+		h, err := v.KV.HashKV(r.Revision)
+		return &pb.HashKVResponse{
+			Header:          &pb.ResponseHeader{Revision: v.KV.Revision()},
+			Hash:            h.Hash,
+			CompactRevision: h.CompactRevision,
+			HashRevision:    h.HashRevision,
+		}, err
+	})
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	h, err := v.KV.HashKV(r.Revision)
-	if err != nil {
-		return nil, toStatus(err)
-	}
-	return &pb.HashKVResponse{
-		Header:          m.header.fill(&pb.ResponseHeader{Revision: v.KV.Revision()}),
-		Hash:            h.Hash,
-		CompactRevision: h.CompactRevision,
-		HashRevision:    h.HashRevision,
-	}, nil
+	resp.Header = m.header.fill(resp.Header)
+	return resp, nil
 }

@@ -112,8 +112,11 @@ func TestWhatIsNotHereIsUnimplemented(t *testing.T) {
 	conn := serve(t, newSoloNode(t), testConfig()).dial(t)
 	ctx := testContext(t)
 	for name, call := range map[string]func() error{
-		"MemberAdd":  func() error { _, err := pb.NewClusterClient(conn).MemberAdd(ctx, &pb.MemberAddRequest{}); return err },
-		"Defragment": func() error { _, err := pb.NewMaintenanceClient(conn).Defragment(ctx, &pb.DefragmentRequest{}); return err },
+		"MemberAdd": func() error { _, err := pb.NewClusterClient(conn).MemberAdd(ctx, &pb.MemberAddRequest{}); return err },
+		"Defragment": func() error {
+			_, err := pb.NewMaintenanceClient(conn).Defragment(ctx, &pb.DefragmentRequest{})
+			return err
+		},
 		"LeaseGrant": func() error { _, err := pb.NewLeaseClient(conn).LeaseGrant(ctx, &pb.LeaseGrantRequest{}); return err },
 		"AuthStatus": func() error { _, err := pb.NewAuthClient(conn).AuthStatus(ctx, &pb.AuthStatusRequest{}); return err },
 		"Watch": func() error {

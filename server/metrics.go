@@ -24,7 +24,7 @@ type metrics struct {
 	unaryClients   *clientVersions
 	streamClients  *clientVersions
 
-	put, deleteRange, txn, readOnlyTxn, rangeRequest, compaction requestMetrics
+	put, deleteRange, txn, readOnlyTxn, rangeRequest, compaction, hashKV requestMetrics
 
 	readsFailed               prometheus.Counter
 	healthSuccess, healthFail prometheus.Counter
@@ -65,12 +65,18 @@ func newMetrics(r *prometheus.Registry, s scrape, latencyHistograms bool) *metri
 		rm.ok, rm.failed = durations.WithLabelValues(kind, "true"), durations.WithLabelValues(kind, "false")
 	}
 
+	hashKV := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "etcd_mvcc_hash_rev_duration_seconds", Help: "Time to hash the history up to a revision.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 2, 15),
+	})
+	m.hashKV = requestMetrics{ok: hashKV, failed: hashKV}
+
 	var options []grpcprom.ServerMetricsOption
 	if latencyHistograms {
 		options = append(options, grpcprom.WithServerHandlingTimeHistogram())
 	}
 	m.grpc = grpcprom.NewServerMetrics(options...)
-	r.MustRegister(clients, durations, m.grpc)
+	r.MustRegister(clients, durations, hashKV, m.grpc)
 
 	// The process is the same for everyone who registers in this registry.
 	for _, c := range []prometheus.Collector{

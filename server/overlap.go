@@ -84,9 +84,7 @@ func (f *footprint) absorb(t *pb.TxnRequest) bool {
 			f.puts[key] = struct{}{}
 		}
 	}
-	if len(success.deletes)+len(failure.deletes) > 0 {
-		f.deletes = normalize(slices.Concat(f.deletes, success.deletes, failure.deletes))
-	}
+	f.deletes = union(f.deletes, union(success.deletes, failure.deletes))
 	return true
 }
 
@@ -118,13 +116,38 @@ func normalize(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int { return bytes.Compare(a.from, b.from) })
 	out := spans[:0]
 	for _, s := range spans {
-		if last := len(out) - 1; last >= 0 && bytes.Compare(s.from, out[last].to) <= 0 {
-			if bytes.Compare(s.to, out[last].to) > 0 {
-				out[last].to = s.to
-			}
-			continue
-		}
-		out = append(out, s)
+		out = extend(out, s)
 	}
 	return out
+}
+
+// union merges two normalized lists. It takes one pass: a nested transaction may have very many small parts.
+func union(a, b []span) []span {
+	if len(a) == 0 || len(b) == 0 {
+		return append(a, b...)
+	}
+	out := make([]span, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if bytes.Compare(a[0].from, b[0].from) <= 0 {
+			out, a = extend(out, a[0]), a[1:]
+		} else {
+			out, b = extend(out, b[0]), b[1:]
+		}
+	}
+	for _, s := range slices.Concat(a, b) {
+		out = extend(out, s)
+	}
+	return out
+}
+
+// extend appends s, which does not start before any other, to a normalized list.
+func extend(spans []span, s span) []span {
+	last := len(spans) - 1
+	if last < 0 || bytes.Compare(s.from, spans[last].to) > 0 {
+		return append(spans, s)
+	}
+	if bytes.Compare(s.to, spans[last].to) > 0 {
+		spans[last].to = s.to
+	}
+	return spans
 }

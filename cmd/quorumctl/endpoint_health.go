@@ -43,7 +43,10 @@ func (a *app) newEndpointHealth(cluster *bool) *cobra.Command {
 		sick := false
 		for i, f := range failures {
 			if f == nil {
-				sick = sick || list[i].Error != ""
+				if list[i].Error != "" {
+					sick = true
+					unhealthy.hint("%s answers, and reports a problem: see its log", s.targets[i])
+				}
 				continue
 			}
 			if f.code == exitBadArgs {

@@ -89,7 +89,7 @@ func (r reach) line(endpoint string, err error) string {
 // silent explains an endpoint that accepts connections and yet gave no answer: TLS on one side only, or a server
 // that is stuck or has no leader.
 func (r reach) silent(endpoint string) string {
-	cause := connectionCause(r.cause); println(r.cause)
+	cause := connectionCause(r.cause)
 	switch {
 	case strings.Contains(cause, "x509:") || strings.Contains(cause, "tls: failed to verify"):
 		return fmt.Sprintf("%s has a certificate that is not trusted (%s). Name its authority with --cacert",
@@ -103,6 +103,10 @@ func (r reach) silent(endpoint string) string {
 		return endpoint + " is no client port: it speaks HTTP/1.1 only. Is it the peer port, or another service?"
 	case strings.Contains(cause, "server preface"):
 		return endpoint + " closes connections without TLS. Write https:// and name its authority with --cacert"
+	case strings.Contains(cause, "broken pipe"), strings.Contains(cause, "connection reset"):
+		// What is left of a TLS handshake that the server gave up, when it hung up before its reason was read.
+		return endpoint + " hangs up. If it uses TLS, write https://; if it wants a client certificate, give one with " +
+			"--cert and --key"
 	default:
 		return fmt.Sprintf("%s accepts connections but timed out: no answer within %v (%s). Is there a leader? See "+
 			"`quorumctl endpoint status --cluster -w table`", endpoint, r.waited, r.limit)

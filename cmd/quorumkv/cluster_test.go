@@ -214,7 +214,8 @@ func TestClusterNodeDoesNotStart(t *testing.T) {
 	want := "quorumkv: n5 ended before it was healthy (exit status 3): the disk is on fire (its log is " +
 		filepath.Join(dir, "n5.log") + ")\n"
 	if status != 1 || p.errs.String() != want {
-		t.Errorf("exit status %d, stderr %swant %s", status, p.errs.String(), want)
+		log, err := os.ReadFile(filepath.Join(dir, "n5.log"))
+		t.Errorf("exit status %d, stderr %swant %s; n5.log (%v): %q", status, p.errs.String(), want, err, log)
 	}
 	for _, name := range []string{"n1", "n2", "n3", "n4"} {
 		if !strings.Contains(strings.Join(p.seen, "\n"), name+" stopped") {
@@ -317,7 +318,8 @@ func TestClusterPortTaken(t *testing.T) {
 }
 
 func TestShellWord(t *testing.T) {
-	for in, want := range map[string]string{"/a/b-1.yaml": "/a/b-1.yaml", "/a b": "'/a b'", "it's": `'it'\''s'`, "$x": "'$x'"} {
+	for in, want := range map[string]string{"/a/b-1.yaml": "/a/b-1.yaml", "/a b": "'/a b'",
+		"it's": `'it'\''s'`, "$x": "'$x'"} {
 		if got := shellWord(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}

@@ -19,7 +19,7 @@ import (
 
 // Variables that tell fake nodes, by name and separated by commas, how to behave.
 const (
-	fakeBroken = "TEST_BROKEN" // end at once with status 3
+	fakeBroken = "TEST_BROKEN" // end at once with status 3, or 4 if its log takes nothing
 	fakeSick   = "TEST_SICK"   // never healthy
 	fakeDeaf   = "TEST_DEAF"   // ignore SIGTERM
 )
@@ -37,7 +37,9 @@ func fakeNode(args []string) int {
 	is := func(variable string) bool { return slices.Contains(strings.Split(os.Getenv(variable), ","), cfg.Name) }
 	fmt.Fprintf(os.Stderr, "fake node %s starts\n", cfg.Name)
 	if is(fakeBroken) {
-		fmt.Fprintln(os.Stderr, "the disk is on fire")
+		if _, err := fmt.Fprintln(os.Stderr, "the disk is on fire"); err != nil {
+			return 4 // told apart from a log that was written and not read
+		}
 		return 3
 	}
 	signals := make(chan os.Signal, 8) // the runtime sends, the loop below receives

@@ -36,7 +36,8 @@ func TestPrecedence(t *testing.T) {
 		{"flag over all", []string{flag, "--config-file", file}, []string{etcds, ours}, "flag"},
 		{"last flag wins", []string{"--name=a", "--name", "b", "-name=c"}, nil, "c"},
 		{"file named by a variable", nil, []string{"ETCD_CONFIG_FILE=" + file}, "file"},
-		{"file of our variable over file of etcd's", nil, []string{"ETCD_CONFIG_FILE=/none", "QUORUMKV_CONFIG_FILE=" + file}, "file"},
+		{"file of our variable over file of etcd's", nil,
+			[]string{"ETCD_CONFIG_FILE=/none", "QUORUMKV_CONFIG_FILE=" + file}, "file"},
 		{"file flag over file variable", []string{"--config-file", file}, []string{"QUORUMKV_CONFIG_FILE=/none"}, "file"},
 		{"empty variable is none", []string{"--config-file", file}, []string{"QUORUMKV_NAME="}, "file"},
 		{"empty flag is the default", []string{"--config-file", file, "--name="}, []string{ours}, "default"},
@@ -222,17 +223,21 @@ tls-min-version: 'TLS1.2'
 		{args: "--auto-compaction-mode=revision --auto-compaction-retention=0 --cert-file= --host-whitelist=*"},
 		{args: "--pre-vote=false", err: `--pre-vote: etcd has this setting, but QuorumKV does not support the value "false": ` +
 			`elections always start with a pre-vote; remove it`},
-		{args: "-force-new-cluster", err: `--force-new-cluster: etcd has this setting, but QuorumKV does not support the value "true": ` +
-			`recovery from a lost quorum is not supported yet; bring back a majority of the members' data directories`},
+		{args: "-force-new-cluster",
+			err: `--force-new-cluster: etcd has this setting, but QuorumKV does not support the value "true": ` +
+				`recovery from a lost quorum is not supported yet; bring back a majority of the members' data directories`},
 		{args: "--cert-file=a.crt", err: "--cert-file: etcd has this setting, but QuorumKV does not support it: " + adviceTLS},
-		{environ: "ETCD_CLIENT_CERT_AUTH=true", err: `ETCD_CLIENT_CERT_AUTH: etcd has this setting, but QuorumKV does not support ` +
-			`the value "true": ` + adviceTLS},
+		{environ: "ETCD_CLIENT_CERT_AUTH=true",
+			err: `ETCD_CLIENT_CERT_AUTH: etcd has this setting, but QuorumKV does not support ` +
+				`the value "true": ` + adviceTLS},
 		{environ: "QUORUMKV_PRE_VOTE=2", err: `QUORUMKV_PRE_VOTE: "2": want true or false`},
-		{args: "--unsafe-no-fsync", warning: "--unsafe-no-fsync has no effect here: every write is synced, which is slower and safe"},
+		{args: "--unsafe-no-fsync",
+			warning: "--unsafe-no-fsync has no effect here: every write is synced, which is slower and safe"},
 		{environ: "ETCD_MAX_WALS=5", warning: "ETCD_MAX_WALS has no effect here: log segments go as soon as nothing needs them"},
 		{args: "--config-file=" + block, err: block + ":2: client-transport-security.cert-file: etcd has this setting, " +
 			"but QuorumKV does not support it: " + adviceTLS},
-		{args: "--config-file=" + sample, warning: sample + ":5: max-snapshots has no effect here: snapshots go as soon as nothing needs them"},
+		{args: "--config-file=" + sample,
+			warning: sample + ":5: max-snapshots has no effect here: snapshots go as soon as nothing needs them"},
 	} {
 		t.Run(c.args+c.environ, func(t *testing.T) {
 			_, warnings, err := loadArgs(strings.Fields(c.args), strings.Fields(c.environ))
@@ -255,11 +260,13 @@ func TestConfigFileMistakes(t *testing.T) {
 		{"twice", "name: a\n\nname: b\n", "PATH:3: name stands on line 1 already"},
 		{"value", "name: a\nheartbeat-interval: soon\n",
 			`PATH:2: heartbeat-interval: "soon": want milliseconds, such as 100, or a duration, such as 100ms or 1s`},
-		{"nanoseconds where etcd has milliseconds", "heartbeat-interval: 100000000\n", `PATH:1: heartbeat-interval: "100000000": ` +
-			`a bare number counts milliseconds here, and this is over an hour: give the unit, such as 100ms`},
+		{"nanoseconds where etcd has milliseconds", "heartbeat-interval: 100000000\n",
+			`PATH:1: heartbeat-interval: "100000000": ` +
+				`a bare number counts milliseconds here, and this is over an hour: give the unit, such as 100ms`},
 		{"nested", "name:\n  first: a\n", "PATH:1: name: want a single value or a list, not a nested section or an alias"},
 		{"list", "- name\n", `PATH:1: want lines such as "name: node1"`},
-		{"two documents", "name: a\n---\nname: b\n", "read --config-file PATH: it must hold one YAML document and nothing after it"},
+		{"two documents", "name: a\n---\nname: b\n",
+			"read --config-file PATH: it must hold one YAML document and nothing after it"},
 		{"syntax", "name: [a\n", "read --config-file PATH: yaml: line 1: did not find expected ',' or ']'"},
 		{"empty", "", ""},
 		{"comment", "# nothing yet\n", ""},

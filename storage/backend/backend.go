@@ -265,7 +265,8 @@ func (d *DB) Close() error {
 	return nil
 }
 
-// abandon lets go of a file whose handle may hang or panic. Its lock is freed; the mapping stays until the process ends.
+// abandon lets go of a file whose handle may hang or panic. Its lock is freed; the mapping stays until the process
+// ends.
 func (d *DB) abandon() {
 	if d.bolt != nil && !d.wedged {
 		if guard(d.bolt.Close) == nil {

@@ -6,11 +6,11 @@
 //
 //   - One writer. Every change goes through [DB.Commit], one bbolt transaction per [Batch]; there is no background
 //     committer, no hook, no second door. The caller puts data and the applied index that covers it in the same Batch.
-//   - A write that failed is the last one: after any error from Commit the handle refuses further batches, because nothing
-//     is known of what reached the disk.
+//   - A write that failed is the last one: after any error from Commit the handle refuses further batches, because
+//     nothing is known of what reached the disk.
 //   - Damage is an error value. Page faults on the mapping (SIGBUS) and the panics bbolt answers rotten pages with come
-//     back as [ErrDamaged]. bbolt checks no page but its two meta pages, so values must carry checksums of their own: see
-//     package mvcc.
+//     back as [ErrDamaged]. bbolt checks no page but its two meta pages, so values must carry checksums of their own:
+//     see package mvcc.
 //
 // # Files
 //
@@ -31,10 +31,10 @@
 //
 // # The opening marker
 //
-// bbolt finds its free pages in a goroutine of its own, where a rotten page kills the process and no recover can help.
-// So a marker is made, durably, before bbolt opens the file and removed once it is open. One marker left over may be the
-// trace of a power cut, so a second attempt is made under another name. If that one dies too, the third Open reports
-// [ErrDamaged] without touching the file, and the crash loop ends.
+// bbolt finds its free pages in a goroutine of its own, where a rotten page kills the process and no recover can
+// help. So a marker is made, durably, before bbolt opens the file and removed once it is open. One marker left over
+// may be the trace of a power cut, so a second attempt is made under another name. If that one dies too, the third
+// Open reports [ErrDamaged] without touching the file, and the crash loop ends.
 //
 // # Concurrency
 //
@@ -42,6 +42,10 @@
 // time; bbolt's snapshot isolation makes that safe. A Read that lasts keeps pages from being reused and holds up a
 // growing mapping, so long scans are cut into slices by their callers.
 //
-// The array free list is used, although bbolt's hash map scales better: it hands out pages in a fixed order, so equal
-// histories give equal files and a simulated run can be replayed.
+// # Determinism
+//
+// What the buckets hold is a function of the batches; how the file holds it is not, because bbolt walks Go maps when it
+// merges and writes out nodes. The array free list, which hands out the lowest pages first, removes one more source of
+// chance at little cost, but Size, InUse and the length and bytes of a copy still differ a little from run to run, and
+// from replica to replica. No decision may rest on them.
 package backend

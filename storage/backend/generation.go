@@ -72,8 +72,8 @@ func Create(fsys env.FS, dir string, o Options, first *Batch) (*DB, error) {
 	return d, nil
 }
 
-// Open opens the current generation and sweeps away the others. Damage, also that which has killed the last two attempts
-// to open it, is ErrDamaged.
+// Open opens the current generation and sweeps away the others. Damage, also that which has killed the last two
+// attempts to open it, is ErrDamaged.
 func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 	g, err := currentGeneration(fsys, dir)
 	if err != nil {

@@ -202,8 +202,8 @@ func TestCrashInSwitch(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheFileSystem lets each operation fail once. What comes back is an error, and never a state that is neither
-// the old nor the new one.
+// TestErrorsOfTheFileSystem lets each operation fail once. What comes back is an error, and never a state that is
+// neither the old nor the new one.
 func TestErrorsOfTheFileSystem(t *testing.T) {
 	broken := errors.New("injected")
 	fresh := snapshot(t, "a", "new")

@@ -8,8 +8,8 @@ import (
 )
 
 // guard runs f, which works on bbolt's mapping, and turns what rotten pages do to it into ErrDamaged: a fault on the
-// mapping (the kernel could not read the sector, or the file is too short), an index out of bounds or a failed assertion
-// inside bbolt, which are strings. Broken invariants of our own and panics that carry other values go on.
+// mapping (the kernel could not read the sector, or the file is too short), an index out of bounds or a failed
+// assertion inside bbolt, which are strings. Broken invariants of our own and panics that carry other values go on.
 func guard(f func() error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer debug.SetPanicOnFault(old)

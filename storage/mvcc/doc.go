@@ -6,32 +6,32 @@
 //
 // # Where a row is
 //
-// A new row is in the overlay, a slice in memory, until [Store.Flush] puts it into the batch of the next commit. The log
-// makes it durable long before, so commits may be rare. Each view remembers base, the last revision in bbolt when it was
-// taken, and looks for rows above base in its overlay and for all others in bbolt:
+// A new row is in the overlay, a slice in memory, until [Store.Flush] puts it into the batch of the next commit. The
+// log makes it durable long before, so commits may be rare. Each view remembers base, the last revision in bbolt when
+// it was taken, and looks for rows above base in its overlay and for all others in bbolt:
 //
 //	revision   1 ........................ base | base+1 .......... newest
 //	           bbolt, any later transaction    | overlay of the view
 //
-// The two never overlap, so nothing is read twice or missed (etcd #17247), and a later bbolt transaction is as good as an
-// earlier one because rows never change. They may only go, taken by a compaction: a view that misses a row looks at the
-// compaction record in the same transaction, and says [ErrCompacted], [ErrStaleView] or, if no compaction explains the
-// gap, backend.ErrDamaged.
+// The two never overlap, so nothing is read twice or missed (etcd #17247), and a later bbolt transaction is as good
+// as an earlier one because rows never change. They may only go, taken by a compaction: a view that misses a row
+// looks at the compaction record in the same transaction, and says [ErrCompacted], [ErrStaleView] or, if no
+// compaction explains the gap, backend.ErrDamaged.
 //
 // # The index
 //
 // The index maps each key to its rows: revision, size, whether it is a deletion. It is a B-tree that is copied when
-// written after a view was taken, and its items are replaced, never modified. Keys that have a pair now and keys that are
-// only history sit in two trees. So a read of the newest state passes no deleted keys, and a page of it costs as much as
-// the page, although the answer counts the whole range.
+// written after a view was taken, and its items are replaced, never modified. Keys that have a pair now and keys that
+// are only history sit in two trees. So a read of the newest state passes no deleted keys, and a page of it costs as
+// much as the page, although the answer counts the whole range.
 //
 // # Compaction
 //
 // [Store.Compact] takes effect for readers at once. What it makes removable was known before: whatever supersedes or
-// deletes queues an entry, in the order in which compactions will want it. [Store.CompactStep] works off that queue, so
-// a compaction costs what it removes and may stop anywhere; after a restart the queue is rebuilt with the index. What
-// the state at the compact revision shows stays, and so does a deletion at the compact revision itself, which a watch from there
-// must still see (etcd #18089, #19179).
+// deletes queues an entry, in the order in which compactions will want it. [Store.CompactStep] works off that queue,
+// so a compaction costs what it removes and may stop anywhere; after a restart the queue is rebuilt with the index.
+// What the state at the compact revision shows stays, and so does a deletion at the compact revision itself, which a
+// watch from there must still see (etcd #18089, #19179).
 //
 // The current revision is stored, never derived: after a compaction the newest row may be far below it (etcd #17780).
 //

@@ -10,8 +10,8 @@ import (
 	"github.com/quorumkv/quorumkv/storage/backend"
 )
 
-// HashKV is a digest of the history up to a revision. Stores with equal histories and equal compact revisions have equal
-// ones, etcd's included.
+// HashKV is a digest of the history up to a revision. Stores with equal histories and equal compact revisions have
+// equal ones, etcd's included.
 type HashKV struct {
 	Hash                          uint32
 	CompactRevision, HashRevision int64
@@ -121,8 +121,8 @@ func (h *kvHash) shows(key []byte, r Revision) bool {
 }
 
 // scan calls f for the stored rows from a revision up to a main one, in order and in slices. The bytes given to f are
-// valid only until it returns. When a compaction above the view's has begun to remove rows, scan returns its revision and
-// ErrStaleView.
+// valid only until it returns. When a compaction above the view's has begun to remove rows, scan returns its revision
+// and ErrStaleView.
 func (v *View) scan(from Revision, to int64, f func(rowKey, value []byte, r Revision, tombstone bool) error) (
 	overtaken int64, err error,
 ) {

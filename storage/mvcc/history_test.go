@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// A history is a list of steps; the same history can be run with any schedule of flushes, compaction steps and restarts.
+// A history is a list of steps; the same history can be run with any schedule of flushes, compaction steps and
+// restarts.
 type step struct {
 	compact int64 // compact at this revision, when not 0
 	ops     []change
@@ -269,8 +270,8 @@ func sameStore(t testing.TB, a, b *Store) {
 	}
 }
 
-// replay runs a history under a schedule and returns a digest of every answer it gave. The questions come from their own
-// seed, so that two schedules hear the same ones.
+// replay runs a history under a schedule and returns a digest of every answer it gave. The questions come from their
+// own seed, so that two schedules hear the same ones.
 func replay(t testing.TB, history []step, questions uint64, upkeep *rand.Rand, s schedule) uint64 {
 	t.Helper()
 	r := &run{rig: newRig(t), m: newModel(), rng: rand.New(rand.NewPCG(questions, 1))}

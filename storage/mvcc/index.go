@@ -68,8 +68,8 @@ func (it *item) next(w row, created, version int64) *item {
 	return &item{key: it.key, created: created, version: version, rows: append(it.rows, w)}
 }
 
-// behead returns the successor of it without its oldest row. The memory of removed rows is let go whenever the number of
-// those left is a power of two, so at most half is wasted and the copying is paid for by the removals.
+// behead returns the successor of it without its oldest row. The memory of removed rows is let go whenever the number
+// of those left is a power of two, so at most half is wasted and the copying is paid for by the removals.
 func (it *item) behead() *item {
 	rest := it.rows[1:]
 	if n := len(rest); n&(n-1) == 0 {

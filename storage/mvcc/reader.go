@@ -166,8 +166,8 @@ func (r *reader) fetch(p *pick) error {
 	return nil
 }
 
-// fetchSlice reads rows of the given total size. Their bytes are copied out of bbolt, into one block, and looked at only
-// after its transaction has ended.
+// fetchSlice reads rows of the given total size. Their bytes are copied out of bbolt, into one block, and looked at
+// only after its transaction has ended.
 func (r *reader) fetchSlice(kvs []*mvccpb.KeyValue, rows []coldRow, size int) error {
 	block := make([]byte, 0, size)
 	err := r.db.Read(func(tx *bbolt.Tx) error {

@@ -79,8 +79,8 @@ func (s *Store) reader() reader {
 // Keys is the number of keys that have a pair at the view's revision.
 func (v *View) Keys() int { return v.index.live.Len() }
 
-// LiveBytes is the size of all rows that can still be asked for, that is, of everything not compacted. It depends on the
-// history alone, so it is equal on all replicas whatever each has written or cleaned up.
+// LiveBytes is the size of all rows that can still be asked for, that is, of everything not compacted. It depends on
+// the history alone, so it is equal on all replicas whatever each has written or cleaned up.
 func (v *View) LiveBytes() int64 { return v.liveBytes }
 
 // PendingBytes is the size of what the next Flush writes.

@@ -55,5 +55,5 @@ func (d *damage) merge(more damage) {
 }
 
 func (d *damage) corrupt(first, last uint64) *CorruptError {
-	return &CorruptError{Segment: d.segment, First: first, Last: last, Reason: d.what + "; " + d.proof}
+	return &CorruptError{Segment: d.segment, First: first, Last: last, Reason: d.what + "; this is no torn write: " + d.proof}
 }

@@ -29,7 +29,7 @@ const (
 func (k frameKind) String() string {
 	switch k {
 	case kindEntries:
-		return "entries frame"
+		return "frame"
 	case kindReset:
 		return "reset frame"
 	case kindSeal:

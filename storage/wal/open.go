@@ -62,7 +62,7 @@ func Open(f env.FS, dir string, cfg Config, applied uint64) (*Log, Recovered, er
 	return l, Recovered{
 		Base:       r.base,
 		Entries:    r.entries,
-		CommitHint: max(r.base.Index, min(r.hint, r.last())),
+		CommitHint: r.commit(),
 		Torn:       torn,
 		Ignored:    r.ignored,
 	}, nil
@@ -115,7 +115,7 @@ func (r *replay) brokenLink(links []link, i int) error {
 	if i == 0 {
 		return r.damage.corrupt(0, last)
 	}
-	first := min(r.hint, r.last()) + 1
+	first := r.commit() + 1
 	if last > 0 {
 		first = min(first, last)
 	}
@@ -153,7 +153,7 @@ func boot(f env.FS, dir string, cfg Config, r *replay, last *segment, d director
 	for _, e := range r.entries {
 		l.terms.push(e.GetIndex(), e.GetTerm())
 	}
-	l.sealed = true // a segment proves its first frame by itself (W3)
+	l.sealed = first == nil
 	if first != nil {
 		l.seq = first.seq
 		l.segments[len(l.segments)-1].last = r.last()

@@ -83,24 +83,28 @@ func (r *replay) cut(index, term uint64) {
 // header takes a frame's intact header into account. Whatever lies damaged before it was synced before it was written.
 func (r *replay) header(h frameHeader, offset int64) error {
 	if !r.attaches(h) {
-		r.hurt(damage{
-			segment: r.name,
-			what:    fmt.Sprintf("the log before %s at offset %d ends at index %d, term %d", h, offset, r.last(), r.lastTerm()),
-			proof:   "both have the right checksums",
-			blind:   true,
-		})
-		r.prove(fmt.Sprintf("%s at offset %d was written only after it was synced, and needs what is missing", h, offset))
+		if r.damage == nil {
+			r.hurt(damage{
+				segment: r.name,
+				what: fmt.Sprintf("%s at offset %d follows a log that ends at index %d, term %d", h, offset, r.last(),
+					r.lastTerm()),
+				proof: "both have the right checksums",
+				blind: true,
+			})
+		}
+		r.prove(after(h, offset))
 		return r.missing(h.first-1, h.prevTerm)
-	}
-	if r.damage != nil {
-		r.forgive()
 	}
 	r.seq, r.chain = h.seq, h.crc
 	return nil
 }
 
-// content takes in the intact payload that belongs to the header just seen.
+// content takes in the intact payload that belongs to the header just seen. The log is complete up to here, so damage before
+// it lost nothing.
 func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.ConfState) {
+	if r.damage != nil {
+		r.forgive()
+	}
 	r.hint = max(r.hint, h.commit)
 	if h.kind == kindReset {
 		r.snap = Snapshot{Index: h.first - 1, Term: h.prevTerm, ConfState: conf}
@@ -120,6 +124,27 @@ func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.Co
 	r.tail = tail{kind: h.kind, first: h.first}
 	current := &r.segments[len(r.segments)-1]
 	current.last = max(current.last, r.last())
+}
+
+// spoiled records that the payload that belongs to the header just seen cannot be used. d is the damage.
+//
+// The frame would have made up for damage before it, had it not been damaged itself. Now that damage counts, and the header
+// proves that it was synced. Only damage of which nothing is known is let go: it looks like a torn seal in front of a torn
+// frame, which is what a crash may leave.
+func (r *replay) spoiled(h frameHeader, offset int64, d damage) {
+	if old := r.damage; old != nil {
+		if old.first == 0 && old.proof == "" {
+			r.forgive()
+		} else {
+			r.prove(after(h, offset))
+		}
+	}
+	r.hurt(d)
+}
+
+// after is the proof that a frame's header gives for everything before it.
+func after(h frameHeader, offset int64) string {
+	return fmt.Sprintf("%s at offset %d was written only once this was synced", h, offset)
 }
 
 // hurt records damage. With an older one pending, both stand or fall together.
@@ -163,8 +188,11 @@ func (r *replay) intact(term uint64) uint64 {
 	if term == r.lastTerm() {
 		return r.last()
 	}
-	return min(r.hint, r.last())
+	return r.commit()
 }
+
+// commit is the highest index known to be committed. What came before the log was.
+func (r *replay) commit() uint64 { return max(r.base.Index, min(r.hint, r.last())) }
 
 // enter moves on to the next segment, whose header says where the log stood when it was made.
 func (r *replay) enter(h segmentHeader, name string) error {
@@ -196,7 +224,7 @@ func (r *replay) enter(h segmentHeader, name string) error {
 		r.cut(h.lastIndex, h.lastTerm)
 	case r.damage != nil:
 		// Not final: a boot's copy of the last frame may follow and bring back what is missing.
-		r.prove(fmt.Sprintf("the header of segment %s was written only after it was synced, and says that the log went on "+
+		r.prove(fmt.Sprintf("the header of segment %s was written only once this was synced, and says that the log went on "+
 			"to index %d, term %d", name, h.lastIndex, h.lastTerm))
 		r.damage.last = max(r.damage.last, h.lastIndex)
 	}
@@ -221,7 +249,7 @@ func (r *replay) finish(applied uint64) (torn string, err error) {
 	}
 	first, last := d.first, d.last
 	if first == 0 || d.blind {
-		first = min(first-1, r.hint, r.last()) + 1
+		first = min(first-1, r.commit()) + 1
 	}
 	if last > 0 {
 		last = max(last, applied, first)

@@ -98,7 +98,10 @@ func (s *scanner) payload(h frameHeader, off int64) error {
 	if h.kind == kindReset {
 		d.first-- // the snapshot itself
 	}
-	s.hurt(d, off)
+	if !s.spare(d, off) {
+		d.proof = s.born(off)
+		s.r.spoiled(h, off, d)
+	}
 	return nil
 }
 
@@ -114,19 +117,23 @@ func (s *scanner) copied(seq uint64) bool {
 	return s.seg.header.bootCopy && seq == s.seg.header.lastSeq+1
 }
 
-// hurt records damage at off, with the proof that the place itself may give.
-func (s *scanner) hurt(d damage, off int64) {
+// spare says whether damage at off is to a boot's copy whose original is intact, and notes it.
+func (s *scanner) spare(d damage, off int64) bool {
 	h := &s.seg.header
-	if off < h.born {
-		if h.bootCopy && s.r.damage == nil && s.r.last() == h.lastIndex && s.r.lastTerm() == h.lastTerm {
-			// The copy is damaged, what it was copied from is not.
-			s.r.hurt(d)
-			s.r.forgive()
-			return
-		}
-		d.proof = fmt.Sprintf("the first %d bytes of the segment were synced before it got its name", h.born)
+	if !h.bootCopy || off >= h.born || s.r.damage != nil || s.r.last() != h.lastIndex || s.r.lastTerm() != h.lastTerm {
+		return false
 	}
 	s.r.hurt(d)
+	s.r.forgive()
+	return true
+}
+
+// born is the proof that the place of damage may give by itself.
+func (s *scanner) born(off int64) string {
+	if off >= s.seg.header.born {
+		return ""
+	}
+	return fmt.Sprintf("the first %d bytes of the segment were synced before it got its name", s.seg.header.born)
 }
 
 // unreadable records what lies between off, where a frame should be, and the next intact header or the end of the file.
@@ -148,7 +155,10 @@ func (s *scanner) unreadable(off int64, g gap) {
 	default:
 		return // zeros to the end of the newest segment: the end of the log
 	}
-	s.hurt(damage{segment: s.seg.name, what: what, blind: true}, off)
+	d := damage{segment: s.seg.name, what: what, proof: s.born(off), blind: true}
+	if !s.spare(d, off) {
+		s.r.hurt(d)
+	}
 }
 
 // gap is what search found.

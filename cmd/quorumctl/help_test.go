@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// TestExamples executes every example of every help page: what the help shows must work.
+func TestExamples(t *testing.T) {
+	f := startFake(t)
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if cmd.Name() != "help" && strings.TrimSpace(cmd.Example) == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+		for _, e := range examples(t, cmd.Example) {
+			var stdout, stderr bytes.Buffer
+			a := newApp(strings.NewReader(e.stdin), &stdout, &stderr, []string{"QUORUMCTL_ENDPOINTS=" + f.address})
+			if code := a.run(e.args); code != 0 || stdout.Len() == 0 {
+				t.Errorf("%q: exit code %d, %d bytes of output\n%s", e.args, code, stdout.Len(), stderr.String())
+			}
+		}
+		for _, c := range cmd.Commands() {
+			visit(c)
+		}
+	}
+	visit(newApp(nil, nil, nil, nil).newRoot())
+}
+
+type example struct {
+	args  []string
+	stdin string
+}
+
+// examples reads the lines of an Example text: commands, with redirections and here documents as in a shell.
+func examples(t *testing.T, text string) []example {
+	t.Helper()
+	var all []example
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		line, ok := strings.CutPrefix(strings.TrimSpace(lines[i]), "quorumctl ")
+		if !ok {
+			if strings.TrimSpace(lines[i]) != "" {
+				t.Errorf("not a command: %q", lines[i])
+			}
+			continue
+		}
+		var e example
+		if command, _, ok := strings.Cut(line, " <<'EOF'"); ok {
+			line = command
+			for i++; i < len(lines) && strings.TrimSpace(lines[i]) != "EOF"; i++ {
+				e.stdin += lines[i] + "\n"
+			}
+		} else if command, _, ok := strings.Cut(line, " < "); ok {
+			line, e.stdin = command, "content"
+		} else {
+			line, _, _ = strings.Cut(line, " > ")
+		}
+		if strings.HasSuffix(line, " -i") {
+			e.stdin = "\n\n\n"
+		}
+		words, err := splitWords(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.args = words
+		if strings.HasPrefix(line, "endpoint status --endpoints ") {
+			continue // names machines that are not there
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// TestFlags pins names, short forms and defaults to etcdctl 3.7's.
+func TestFlags(t *testing.T) {
+	want := map[string]string{
+		"quorumctl": "auth-jwt-token= cacert= cert= command-timeout=5s debug=false dial-timeout=2s " +
+			"discovery-srv-name= discovery-srv=(d) endpoints=[127.0.0.1:2379] hex=false insecure-discovery=true " +
+			"insecure-skip-tls-verify=false insecure-transport=true keepalive-time=2s keepalive-timeout=6s key= " +
+			"max-recv-bytes=0 max-request-bytes=0 password= user= write-out=simple(w)",
+		"quorumctl put": "ignore-lease=false ignore-value=false lease=0 prev-kv=false",
+		"quorumctl get": "consistency=l count-only=false from-key=false keys-only=false limit=0 max-create-rev=0 " +
+			"max-mod-rev=0 min-create-rev=0 min-mod-rev=0 order= prefix=false print-value-only=false rev=0 sort-by= " +
+			"stream=false",
+		"quorumctl del":             "from-key=false prefix=false prev-kv=false range=false",
+		"quorumctl txn":             "interactive=false(i)",
+		"quorumctl compaction":      "physical=false",
+		"quorumctl endpoint":        "cluster=false",
+		"quorumctl endpoint hashkv": "rev=0",
+		"quorumctl member list":     "consistency=l",
+	}
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		var flags []string
+		cmd.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
+			text := f.Name + "=" + f.DefValue
+			if f.Shorthand != "" {
+				text += "(" + f.Shorthand + ")"
+			}
+			flags = append(flags, text)
+		})
+		slices.Sort(flags)
+		if got := strings.Join(flags, " "); got != want[cmd.CommandPath()] {
+			t.Errorf("%s\n got %s\nwant %s", cmd.CommandPath(), got, want[cmd.CommandPath()])
+		}
+		for _, c := range cmd.Commands() {
+			visit(c)
+		}
+	}
+	visit(newApp(nil, nil, nil, nil).newRoot())
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"", "help", "--help", "put --help", "help endpoint status", "endpoint", "options"} {
+		var stdout, stderr bytes.Buffer
+		code := newApp(strings.NewReader(""), &stdout, &stderr, nil).run(strings.Fields(args))
+		if code != 0 || stderr.Len() != 0 {
+			t.Errorf("quorumctl %s: exit code %d\n%s", args, code, stderr.String())
+		}
+		for line := range strings.Lines(stdout.String()) {
+			if strings.Contains(line, "etcdctl ") {
+				t.Errorf("quorumctl %s names another program: %s", args, line)
+			}
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	version = "1.2.3"
+	defer func() { version = "" }()
+	var stdout, stderr bytes.Buffer
+	newApp(strings.NewReader(""), &stdout, &stderr, nil).run([]string{"version"})
+	if want := "quorumctl version: 1.2.3\nAPI version: 3.7\n"; stdout.String() != want {
+		t.Errorf("got %q, want %q", stdout.String(), want)
+	}
+}
+
+// TestCompletion lets shells that are installed check their script, and asks for some completions.
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		var stdout, stderr bytes.Buffer
+		code := newApp(strings.NewReader(""), &stdout, &stderr, nil).run([]string{"completion", shell})
+		if code != 0 || !strings.Contains(stdout.String(), "quorumctl") {
+			t.Errorf("%s: exit code %d, %d bytes\n%s", shell, code, stdout.Len(), stderr.String())
+		}
+		if shell == "powershell" {
+			continue // has no flag to check a script without running it
+		}
+		if path, err := exec.LookPath(shell); err == nil {
+			check := exec.Command(path, "-n")
+			check.Stdin = &stdout
+			if out, err := check.CombinedOutput(); err != nil {
+				t.Errorf("%s -n: %v\n%s", shell, err, out)
+			}
+		}
+	}
+	for args, want := range map[string]string{
+		"get --order ":         "ASCEND DESCEND",
+		"get -w ":              "fields json protobuf simple table",
+		"member list --consis": "--consistency",
+		"endpoint h":           "hashkv health",
+		"completion ":          "bash fish powershell zsh",
+	} {
+		var stdout, stderr bytes.Buffer
+		newApp(strings.NewReader(""), &stdout, &stderr, nil).run(append([]string{"__complete"}, strings.Split(args, " ")...))
+		var got []string
+		for line := range strings.Lines(stdout.String()) {
+			if word, _, _ := strings.Cut(strings.TrimSpace(line), "\t"); !strings.HasPrefix(word, ":") {
+				got = append(got, word)
+			}
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("completing %q: got %q, want %s", args, got, want)
+		}
+	}
+}

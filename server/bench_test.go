@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// instantNode answers every write with the same answer: what is left is the cost of the edge.
+type instantNode struct{ *soloNode }
+
+func (n instantNode) Propose(context.Context, *pb.InternalRaftRequest) (apply.Response, error) {
+	return apply.Response{Put: &pb.PutResponse{Header: &pb.ResponseHeader{Revision: 2}}}, nil
+}
+
+// BenchmarkEdge measures a call from client to handler and back, 256-byte values, many callers on ten connections.
+func BenchmarkEdge(b *testing.B) {
+	e := serve(b, instantNode{newSoloNode(b)}, testConfig())
+	var clients []pb.KVClient
+	for range 10 {
+		clients = append(clients, pb.NewKVClient(e.dial(b)))
+	}
+	put := &pb.PutRequest{Key: []byte("benchkey"), Value: make([]byte, 256)}
+	get := &pb.RangeRequest{Key: []byte("benchkey")}
+	for _, callers := range []int{1, 100, 1000} {
+		for name, call := range map[string]func(pb.KVClient) error{
+			"put":   func(c pb.KVClient) error { _, err := c.Put(context.Background(), put); return err },
+			"range": func(c pb.KVClient) error { _, err := c.Range(context.Background(), get); return err },
+		} {
+			b.Run(fmt.Sprintf("%s/callers=%d", name, callers), func(b *testing.B) {
+				b.ReportAllocs()
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				var wg sync.WaitGroup
+				for i := range callers {
+					wg.Go(func() {
+						for left.Add(-1) >= 0 {
+							if err := call(clients[i%len(clients)]); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
+}
+
+// BenchmarkHandler is a put without gRPC.
+func BenchmarkHandler(b *testing.B) {
+	kv := &kvServer{api: newAPI(instantNode{newSoloNode(b)}, testConfig())}
+	put := &pb.PutRequest{Key: []byte("benchkey"), Value: make([]byte, 256)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := kv.Put(b.Context(), put); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
