@@ -16,6 +16,8 @@ import (
 type state struct {
 	db      *backend.DB
 	machine *apply.Machine
+	// pin is the copy being made, if any. It keeps the file open: whoever closes the file lets it finish first.
+	pin *backend.Pin
 }
 
 func (s *state) close() error {
@@ -32,6 +34,9 @@ func (s *state) close() error {
 
 // abandon closes the file as it is.
 func (s *state) abandon() {
+	if s.pin != nil {
+		s.pin.Close()
+	}
 	if s.db != nil {
 		s.db.Close()
 		s.db = nil

@@ -1,22 +1,29 @@
 package raftnode
 
-import "fmt"
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+)
 
 // compactLog drops the entries that the state file holds durably, but for those kept for slow followers. It runs after
 // a flush: nothing above flush.durable may go, whatever the bounds say.
 func (n *Node) compactLog() {
-	keep := n.cfg.CatchUpEntries
 	held := n.flush.durable - min(n.flush.durable, n.mem.baseIndex)
-	switch {
-	case n.mem.bytes > n.cfg.LogBytes:
-		keep = min(keep, held/2) // large entries: memory decides, not their number
-	case held < n.cfg.SnapshotEntries+n.cfg.CatchUpEntries:
+	full := n.mem.bytes > n.cfg.LogBytes // large entries: memory decides, not their number
+	if held < n.cfg.SnapshotEntries+n.cfg.CatchUpEntries && !full {
 		return
 	}
-	if held <= keep {
+	index := n.flush.durable - min(held, n.cfg.CatchUpEntries)
+	if full {
+		index = max(index, n.flush.durable-held/2)
+	} else {
+		index = min(index, n.catchingUp())
+	}
+	if index <= n.mem.baseIndex {
 		return
 	}
-	index := n.flush.durable - keep
 	n.mem.compact(index)
 	n.logger.Debug("log compacted", "index", index, "durable", n.flush.durable)
 	n.walLane.Do(func() error { return n.disk.log.Compact(index) }, func(err error) {
@@ -24,6 +31,30 @@ func (n *Node) compactLog() {
 			n.fail(fmt.Errorf("remove log segments up to index %d: %w", index, err))
 		}
 	})
+}
+
+// catchingUp is the index from which the slowest follower still needs the log, among those that are there and can be
+// served from it, or will be after the snapshot that they are fetching. To compact past it would send a follower that
+// is nearly there a snapshot, and with steady writes one after the other.
+func (n *Node) catchingUp() uint64 {
+	lowest := n.flush.durable
+	if n.role != raft.StateLeader {
+		return lowest
+	}
+	now := n.env.Clock.Now()
+	n.raw.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if id == n.self.Member || !n.hears(id, now) {
+			return
+		}
+		needs := pr.Match
+		if pr.State == tracker.StateSnapshot {
+			needs = pr.PendingSnapshot
+		}
+		if needs >= n.mem.baseIndex {
+			lowest = min(lowest, needs)
+		}
+	})
+	return lowest
 }
 
 // compaction follows the deletion of revisions that a client's Compact gave up: logical at once, physical in slices.

@@ -47,6 +47,10 @@ func (n *Node) install(w appendWork) {
 	invariant.Check(s != nil && s.meta.Index == meta.GetIndex() && s.meta.Term == meta.GetTerm(),
 		"raft installs a snapshot at index %d that is not staged", meta.GetIndex())
 	n.appends.busy, n.appends.installing = true, true
+	if n.snaps.making {
+		n.snaps.then = func() { n.install(w) }
+		return
+	}
 	reset := wal.Snapshot{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: meta.GetConfState()}
 	n.walLane.Do(func() error {
 		if err := n.disk.saveHard(w); err != nil {

@@ -219,6 +219,9 @@ func (n *Node) receiveRaft(m *raftpb.Message) {
 	}
 	// An error means a message from a node that is not (or no longer) a peer: raft ignores it and so do we.
 	_ = n.raw.Step(m)
+	if m.GetType() == raftpb.MsgAppResp && !m.GetReject() {
+		n.snapshotTaken(m.GetFrom(), m.GetIndex())
+	}
 	n.schedule()
 }
 

@@ -24,8 +24,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // snapshots is the giving side: the file that followers are fetching, at most one.
 type snapshots struct {
-	file    *snapFile
-	making  bool
+	file   *snapFile
+	making bool
+	// then runs once making has ended: an installation, which closes the state file that is being copied.
+	then    func()
 	offered map[uint64]offer // follower -> the MsgSnap that raft sent it
 }
 
@@ -40,6 +42,15 @@ type snapFile struct {
 type offer struct {
 	index    uint64
 	activity time.Duration // when it was sent, or the follower last asked for a piece
+}
+
+// made ends the making of a copy, whatever came of it.
+func (s *snapshots) made() {
+	s.making = false
+	if then := s.then; then != nil {
+		s.then = nil
+		then()
+	}
 }
 
 func (s *snapshots) close() error {
@@ -65,7 +76,7 @@ func (n *Node) raftSnapshot() (*raftpb.Snapshot, error) {
 // makeSnapshot copies the state file as of now: committed and pinned on the apply lane, which is free again at once,
 // and copied on the snap lane while writes go on.
 func (n *Node) makeSnapshot() {
-	if n.snaps.making || n.raw == nil {
+	if n.snaps.making || n.raw == nil || n.appends.installing {
 		return
 	}
 	n.snaps.making = true
@@ -83,10 +94,11 @@ func (n *Node) makeSnapshot() {
 		meta.Index, meta.Term = n.state.machine.Applied()
 		meta.ConfState = n.state.machine.ConfState()
 		pin, err = n.state.db.Pin()
+		n.state.pin = pin
 		return err
 	}, func(err error) {
 		if n.stopped || err != nil {
-			n.snaps.making = false
+			n.snaps.made()
 			if pin != nil {
 				pin.Close()
 			}
@@ -100,7 +112,7 @@ func (n *Node) makeSnapshot() {
 			read, err = n.writeSnapshot(old, meta, pin)
 			return err
 		}, func(err error) {
-			n.snaps.making = false
+			defer n.snaps.made()
 			if err != nil {
 				// A copy that could not be written costs a follower time, not this node its health.
 				n.logger.Warn("snapshot not made", "index", meta.Index, "error", err)
@@ -220,6 +232,14 @@ func (n *Node) snapshotTick(now time.Duration) {
 				n.logger.Warn("snapshot not removed", "index", f.meta.Index, "error", err)
 			}
 		})
+	}
+}
+
+// snapshotTaken ends an offer once the follower acknowledges the index. raft sees that by itself only while its log
+// still joins there; otherwise it would wait for this report, and the follower for its next snapshot.
+func (n *Node) snapshotTaken(id, index uint64) {
+	if o, ok := n.snaps.offered[id]; ok && index >= o.index {
+		n.endOffer(id, raft.SnapshotFinish)
 	}
 }
 
