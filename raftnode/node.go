@@ -166,6 +166,11 @@ func (n *Node) route(m *raftpb.Message) {
 	case n.self.Member:
 		n.stepSelf(m)
 	default:
+		if m.GetFrom() != n.self.Member {
+			// raft passes a read index on that reached it after it lost leadership, under the name of who sent it. The
+			// receiver would have to refuse that name; the reader asks again by itself.
+			return
+		}
 		if m.GetType() == raftpb.MsgSnap {
 			n.snapshotOffered(m)
 		}
