@@ -46,7 +46,7 @@ func (t *Transport) startPeer(p Peer) *peer {
 	t.metrics.incoming(p.ID)
 	q.move(p.URLs)
 	for c := range classes {
-		s := &sender{t: t, peer: q, class: c, queue: newQueue(c)}
+		s := &sender{t: t, peer: q, class: c, queue: newQueue(c), wake: make(chan struct{}, 1)}
 		q.senders[c] = s
 		t.running.Go(s.run)
 	}
@@ -93,6 +93,14 @@ func (p *peer) cut(reason error) {
 		if end != nil {
 			end(reason)
 		}
+	}
+}
+
+// wake lets the sender of a class try at once.
+func (p *peer) wake(c class) {
+	select {
+	case p.senders[c].wake <- struct{}{}:
+	default:
 	}
 }
 

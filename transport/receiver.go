@@ -84,6 +84,9 @@ func (t *Transport) startReceiver(from source, in grpc.ServerStream) (*receiver,
 		cut: make(chan error, 1), ended: make(chan error, 1),
 	}
 	t.receivers[from] = r
+	if p, ok := (*t.peers.Load())[from.member]; ok {
+		p.wake(from.class)
+	}
 	t.running.Go(r.receive)
 	return r, nil
 }

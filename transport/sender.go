@@ -32,6 +32,9 @@ type sender struct {
 	peer  *peer
 	class class
 	queue *queue
+	// wake ends a wait between attempts: the peer has just called us, so it is there. Receivers send, without waiting;
+	// room for one, since one is enough.
+	wake chan struct{}
 }
 
 // run connects, sends until the stream is lost, and starts again, until the peer or the transport is done with.
@@ -65,7 +68,7 @@ func (s *sender) run() {
 		}
 		// Try every address before waiting.
 		if failed++; failed%x.addrs == 0 {
-			pause(ctx, s.t.timing.delay(failed/x.addrs))
+			pause(ctx, s.t.timing.delay(failed/x.addrs), s.wake)
 		}
 	}
 }
@@ -168,7 +171,7 @@ func (s *sender) ping(ctx context.Context, conn *grpc.ClientConn) error {
 		default:
 			return err
 		}
-		if !pause(ctx, every) {
+		if !pause(ctx, every, nil) {
 			return context.Cause(ctx)
 		}
 	}
@@ -251,12 +254,14 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-// pause waits, and reports false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits for d or until it is woken, and reports false when ctx ended first.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
+	case <-wake:
 		return true
 	case <-ctx.Done():
 		return false

@@ -365,3 +365,17 @@ func TestBackoffDoublesWithinBounds(t *testing.T) {
 		}
 	}
 }
+
+// A peer that calls is there: waiting out the pause after failed attempts would leave a restarted member without
+// messages from its leader for seconds.
+func TestReturningPeerIsCalledBackAtOnce(t *testing.T) {
+	noGoroutines(t)
+	patient := func(_ *Config, wait *timing) { wait.backoffMin, wait.backoffMax = time.Hour, time.Hour }
+	a, b := startNode(t, 1, "127.0.0.1:0", patient), startNode(t, 2, "127.0.0.1:0")
+	link(a, b)
+	b.stop()
+	a.logs.wait(t, "peer lost", "2") // now it would rest for an hour
+	b = startNode(t, 2, b.addr)
+	b.SetPeers([]Peer{a.peer()})
+	a.connectedTo(2)
+}
