@@ -8,6 +8,10 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
+// streamWorkers is how many goroutines gRPC keeps for handlers. One that is kept has grown its stack already; when all
+// are busy gRPC starts others, so that long-lived streams hold up nobody.
+const streamWorkers = 64
+
 // newGRPCServer returns a server with every client service registered. Services of etcd's that are not here answer
 // Unimplemented.
 func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
@@ -18,6 +22,7 @@ func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
 		grpc.MaxRecvMsgSize(a.limits.RequestBytes + messageOverheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32), // a range may be as large as the store
 		grpc.MaxConcurrentStreams(a.limits.ConcurrentStreams),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.WaitForHandlers(true),
 	}, a.keepAlive.options()...)
 	s := grpc.NewServer(append(options, extra...)...)

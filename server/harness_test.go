@@ -72,7 +72,9 @@ func newSoloNode(t testing.TB, members ...apply.Member) *soloNode {
 	n := &soloNode{limit: Limits{}.withDefaults().RequestBytes, machine: machine}
 	n.index, _ = machine.Applied()
 	n.view.Store(machine.View())
-	n.status.Store(&raftnode.Status{Leader: testMember, Role: raft.StateLeader, Term: testTerm, Commit: n.index, Applied: n.index})
+	n.status.Store(&raftnode.Status{
+		Leader: testMember, Role: raft.StateLeader, Term: testTerm, Commit: n.index, Applied: n.index,
+	})
 	return n
 }
 
@@ -155,11 +157,9 @@ func (n *soloNode) Status() raftnode.Status { return *n.status.Load() }
 
 // edge is a client port in front of a node, on loopback.
 type edge struct {
-	api    *api
-	port   *clientPort
-	addr   string
-	health chan bool // what health was set to, if somebody listens
-
+	api  *api
+	port *clientPort
+	addr string
 	stop func()
 }
 

@@ -18,10 +18,20 @@ import (
 // readHeaderTimeout is long, as in etcd: connections that load balancers keep open cost little.
 const readHeaderTimeout = 5 * time.Minute
 
-// newHTTPServer returns a server for what answers beside gRPC. It speaks HTTP/1.1, and HTTP/2 without TLS.
-func newHTTPServer(a *api) *http.Server {
+// newHTTPServer returns a server for what answers beside gRPC.
+func newHTTPServer(a *api) *http.Server { return a.httpServer(newHTTPHandler(a)) }
+
+// newMetricsServer returns a server for metrics and health alone, for networks that shall see nothing else.
+func newMetricsServer(a *api) *http.Server {
+	mux := http.NewServeMux()
+	a.installObservation(mux)
+	return a.httpServer(mux)
+}
+
+// httpServer speaks HTTP/1.1, and HTTP/2 without TLS.
+func (a *api) httpServer(h http.Handler) *http.Server {
 	s := &http.Server{
-		Handler:           newHTTPHandler(a),
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		Protocols:         new(http.Protocols),
 		// What goes wrong on a connection is the client's business.
@@ -36,9 +46,7 @@ func newHTTPServer(a *api) *http.Server {
 // etcd's to the byte.
 func newHTTPHandler(a *api) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/health", getOnly(a.serveHealth))
-	a.installProbes(mux)
-	mux.Handle("/metrics", a.metrics.handler)
+	a.installObservation(mux)
 	mux.HandleFunc("/version", getOnly(a.serveVersion))
 	mux.HandleFunc("/debug/vars", getOnly(expvar.Handler().ServeHTTP))
 	if a.profiles {
@@ -49,6 +57,13 @@ func newHTTPHandler(a *api) http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	return a.guard.wrap(mux)
+}
+
+// installObservation adds what watches the member.
+func (a *api) installObservation(mux *http.ServeMux) {
+	mux.HandleFunc("/health", getOnly(a.serveHealth))
+	a.installProbes(mux)
+	mux.Handle("/metrics", a.metrics.handler)
 }
 
 func getOnly(h http.HandlerFunc) http.HandlerFunc {

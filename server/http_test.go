@@ -102,11 +102,13 @@ func TestHTTPWhenThingsFail(t *testing.T) {
 	check("/readyz?exclude=non_learner&exclude=linearizable_read&verbose", 200,
 		"[+]data_corruption ok\n[+]serializable_read ok\nok\n")
 	n.readError = raftnode.ErrTimeoutConnectionLost
-	check("/health", 503, `{"health":"false","reason":"RANGE ERROR:etcdserver: request timed out, possibly due to connection lost"}`+"\n")
+	check("/health", 503, `{"health":"false","reason":"RANGE ERROR:`+
+		`etcdserver: request timed out, possibly due to connection lost"}`+"\n")
 	n.readError = errors.New(`a "quoted" reason`)
 	check("/health", 503, `{"health":"false","reason":"RANGE ERROR:a \"quoted\" reason"}`+"\n")
 	n.view.Store(nil)
-	check("/livez", 503, "[-]serializable_read failed: etcdserver: request timed out, waiting for the applied index took too long\n\n")
+	check("/livez", 503,
+		"[-]serializable_read failed: etcdserver: request timed out, waiting for the applied index took too long\n\n")
 }
 
 // A health check ends when the member does not.

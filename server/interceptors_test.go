@@ -114,7 +114,8 @@ func TestClientVersion(t *testing.T) {
 	m := scrapeMetrics(t, e)
 	series := `etcd_server_client_requests_total{client_api_version="%s",type="unary"}`
 	for version, want := range map[string]string{
-		"3.7": "2", "unknown": "1", "made up 0": "1", "made up 100": "", "other": fmt.Sprint(2*maxClientVersions - (maxClientVersions - 2)),
+		"3.7": "2", "unknown": "1", "made up 0": "1", "made up 100": "",
+		"other": fmt.Sprint(2*maxClientVersions - (maxClientVersions - 2)),
 	} {
 		if got := m[fmt.Sprintf(series, version)]; got != want {
 			t.Errorf("version %q counted %q times, want %q", version, got, want)

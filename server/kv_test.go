@@ -91,8 +91,10 @@ func TestRangeOptions(t *testing.T) {
 		{"old revision", append(all, clientv3.WithRev(3)), "ac", 2, false},
 		{"descending", append(all, clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)), "dcba", 4, false},
 		{"by mod", append(all, clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortAscend)), "cbda", 4, false},
-		{"by value, cut", append(all, clientv3.WithSort(clientv3.SortByValue, clientv3.SortDescend), clientv3.WithLimit(1)), "c", 4, true},
-		{"cut before sorting", append(all, clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone), clientv3.WithLimit(1)), "b", 4, true},
+		{"by value, cut", append(all, clientv3.WithSort(clientv3.SortByValue, clientv3.SortDescend), clientv3.WithLimit(1)),
+			"c", 4, true},
+		{"cut before sorting", append(all, clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone),
+			clientv3.WithLimit(1)), "b", 4, true},
 		{"filtered", append(all, clientv3.WithMinModRev(4), clientv3.WithMaxModRev(5)), "bd", 4, false},
 		{"filtered by creation", append(all, clientv3.WithMinCreateRev(4)), "bd", 4, false},
 		{"count", append(all, clientv3.WithCountOnly()), "", 4, false},
@@ -247,13 +249,16 @@ func TestStoreErrors(t *testing.T) {
 	c := serve(t, newSoloNode(t), testConfig()).client(t)
 	ctx := testContext(t)
 	future := clientv3.WithRev(99)
+	failedPut := func(o clientv3.OpOption) func() error {
+		return func() error { _, err := c.Put(ctx, "k", "", o); return err }
+	}
 	for name, tc := range map[string]struct {
 		do   func() error
 		want error
 	}{
-		"lease":        {func() error { _, err := c.Put(ctx, "k", "", clientv3.WithLease(5)); return err }, rpctypes.ErrLeaseNotFound},
-		"ignore value": {func() error { _, err := c.Put(ctx, "k", "", clientv3.WithIgnoreValue()); return err }, rpctypes.ErrKeyNotFound},
-		"ignore lease": {func() error { _, err := c.Put(ctx, "k", "", clientv3.WithIgnoreLease()); return err }, rpctypes.ErrKeyNotFound},
+		"lease":        {failedPut(clientv3.WithLease(5)), rpctypes.ErrLeaseNotFound},
+		"ignore value": {failedPut(clientv3.WithIgnoreValue()), rpctypes.ErrKeyNotFound},
+		"ignore lease": {failedPut(clientv3.WithIgnoreLease()), rpctypes.ErrKeyNotFound},
 		"future range": {func() error { _, err := c.Get(ctx, "k", future); return err }, rpctypes.ErrFutureRev},
 		"future read-only txn": {func() error {
 			_, err := c.Txn(ctx).Then(clientv3.OpGet("k", future)).Commit()
@@ -331,7 +336,8 @@ func TestViewOvertakenByCompaction(t *testing.T) {
 	if _, err := c.Get(ctx, "k", clientv3.WithRev(2)); err != rpctypes.ErrCompacted {
 		t.Errorf("range at a revision: %v", err)
 	}
-	if r, err := c.Txn(ctx).If(clientv3.Compare(clientv3.Value("k"), "=", "new")).Then(clientv3.OpGet("k")).Commit(); err != nil || !r.Succeeded {
+	guard := clientv3.Compare(clientv3.Value("k"), "=", "new")
+	if r, err := c.Txn(ctx).If(guard).Then(clientv3.OpGet("k")).Commit(); err != nil || !r.Succeeded {
 		t.Errorf("txn: %v, %v", r, err)
 	}
 	s, err := pb.NewKVClient(e.dial(t)).RangeStream(ctx, &pb.RangeRequest{Key: []byte("k")})

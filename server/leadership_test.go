@@ -18,15 +18,16 @@ import (
 // _ not; ! streams are cancelled.
 func TestTenure(t *testing.T) {
 	for name, tc := range map[string][2]string{
-		"leader from the start":   {"LLLL", "SSSS"},
-		"first leader at once":    {"....LL", "____SS"},
-		"short gap":               {"LL.........LL", "SSSSSSSSSSSSS"},
-		"gap of one timeout":      {"L...........LLLLLLLLLLL", "SSSSSSSSSSS___________S"},
-		"flapping stays down":     {"L...........LLLLL..LLLLLLLLL.LLLLLLLLLLL", "SSSSSSSSSSS____________________________S"},
-		"flapping stays up":       {"LL.....L.........L........LL", "SSSSSSSSSSSSSSSSSSSSSSSSSSSS"},
-		"streams after three":     {"L" + strings.Repeat(".", 33) + "L", "SSSSSSSSSSS" + strings.Repeat("_", 20) + "!!!_"},
-		"never a leader":          {strings.Repeat(".", 32), strings.Repeat("_", 30) + "!!"},
-		"a blink resets patience": {"L" + strings.Repeat(".", 29) + "L" + strings.Repeat(".", 29), "SSSSSSSSSSS" + strings.Repeat("_", 49)},
+		"leader from the start": {"LLLL", "SSSS"},
+		"first leader at once":  {"....LL", "____SS"},
+		"short gap":             {"LL.........LL", "SSSSSSSSSSSSS"},
+		"gap of one timeout":    {"L...........LLLLLLLLLLL", "SSSSSSSSSSS___________S"},
+		"flapping stays down":   {"L...........LLLLL..LLLLLLLLL.LLLLLLLLLLL", "SSSSSSSSSSS____________________________S"},
+		"flapping stays up":     {"LL.....L.........L........LL", "SSSSSSSSSSSSSSSSSSSSSSSSSSSS"},
+		"streams after three":   {"L" + strings.Repeat(".", 33) + "L", "SSSSSSSSSSS" + strings.Repeat("_", 20) + "!!!_"},
+		"never a leader":        {strings.Repeat(".", 32), strings.Repeat("_", 30) + "!!"},
+		"a blink resets patience": {"L" + strings.Repeat(".", 29) + "L" + strings.Repeat(".", 29),
+			"SSSSSSSSSSS" + strings.Repeat("_", 49)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := tenure{election: 10}

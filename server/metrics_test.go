@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -33,18 +34,29 @@ func scrapeMetrics(t *testing.T, e *edge) map[string]string {
 	return series
 }
 
+func started(method, kind string) string {
+	service, name, _ := strings.Cut(method, "/")
+	return fmt.Sprintf(`grpc_server_started_total{grpc_method="%s",grpc_service="%s",grpc_type="%s"}`, name, service, kind)
+}
+
+func handled(method, code, kind string) string {
+	service, name, _ := strings.Cut(method, "/")
+	return fmt.Sprintf(`grpc_server_handled_total{grpc_code="%s",grpc_method="%s",grpc_service="%s",grpc_type="%s"}`,
+		code, name, service, kind)
+}
+
 func TestMetrics(t *testing.T) {
 	n := newSoloNode(t)
 	e := serve(t, n, testConfig())
 	for name, want := range map[string]string{
 		// before any request, or the alerts have nothing to compare with
-		`grpc_server_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:                                "0",
-		`grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:                 "0",
-		`grpc_server_handled_total{grpc_code="Unavailable",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:      "0",
-		`grpc_server_handled_total{grpc_code="OK",grpc_method="RangeStream",grpc_service="etcdserverpb.KV",grpc_type="server_stream"}`: "0",
-		`grpc_server_started_total{grpc_method="MemberList",grpc_service="etcdserverpb.Cluster",grpc_type="unary"}`:                    "0",
-		`grpc_server_started_total{grpc_method="Status",grpc_service="etcdserverpb.Maintenance",grpc_type="unary"}`:                    "0",
-		`grpc_server_started_total{grpc_method="Check",grpc_service="grpc.health.v1.Health",grpc_type="unary"}`:                        "0",
+		started("etcdserverpb.KV/Put", "unary"):                                 "0",
+		handled("etcdserverpb.KV/Put", "OK", "unary"):                           "0",
+		handled("etcdserverpb.KV/Range", "Unavailable", "unary"):                "0",
+		handled("etcdserverpb.KV/RangeStream", "OK", "server_stream"):           "0",
+		started("etcdserverpb.Cluster/MemberList", "unary"):                     "0",
+		started("etcdserverpb.Maintenance/Status", "unary"):                     "0",
+		started("grpc.health.v1.Health/Check", "unary"):                         "0",
 		`etcd_network_client_grpc_sent_bytes_total`:                             "0",
 		`etcd_network_client_grpc_received_bytes_total`:                         "0",
 		`etcd_server_health_success`:                                            "0",
@@ -90,10 +102,10 @@ func TestMetrics(t *testing.T) {
 	})
 	got := scrapeMetrics(t, e)
 	for name, want := range map[string]string{
-		`grpc_server_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:                             "3",
-		`grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:              "2",
-		`grpc_server_handled_total{grpc_code="InvalidArgument",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`: "1",
-		`etcd_network_client_grpc_received_bytes_total`:                                                                             "12", // two puts of 3 + 3 bytes and an empty one
+		started("etcdserverpb.KV/Put", "unary"):                                 "3",
+		handled("etcdserverpb.KV/Put", "OK", "unary"):                           "2",
+		handled("etcdserverpb.KV/Put", "InvalidArgument", "unary"):              "1",
+		`etcd_network_client_grpc_received_bytes_total`:                         "12", // two puts of 3 + 3 bytes and an empty one
 		`etcd_server_has_leader`:                                                "0",
 		`etcd_server_is_leader`:                                                 "0",
 		`etcd_server_proposals_applied_total`:                                   "3",

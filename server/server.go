@@ -158,6 +158,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		},
 		ElectionTimeout: s.cfg.ElectionTimeout,
 		Sizes:           s.member.Sizes,
+		Profiles:        s.cfg.EnablePprof,
 		Registry:        registry,
 		Logger:          s.logger.Named("server"),
 	})
@@ -202,7 +203,7 @@ func (s *Server) Run(ctx context.Context) error {
 	peerServer := grpc.NewServer(transport.ServerOptions()...)
 	s.transport.Register(peerServer)
 	port := newClientPort(newGRPCServer(s.api), newHTTPServer(s.api), s.logger)
-	metricsServer := newHTTPServer(s.api)
+	metricsServer := newMetricsServer(s.api)
 
 	group.Go(func() error { s.os.Run(); close(s.member.stopped); return nil })
 	group.Go(func() error { s.api.leadership.Run(ctx); return nil })
@@ -213,8 +214,13 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	serve(s.peers, peerServer.Serve)
-	serve(s.clients, port.Serve)
-	serve(slices.Concat(s.httpOnly, s.metricsOnly), metricsServer.Serve)
+	if len(s.httpOnly) > 0 {
+		serve(s.clients, port.ServeGRPC)
+		serve(s.httpOnly, port.ServeHTTP)
+	} else {
+		serve(s.clients, port.Serve)
+	}
+	serve(s.metricsOnly, metricsServer.Serve)
 	s.post(s.raft.Start)
 
 	select {
