@@ -30,7 +30,11 @@ func makeCertificates(t *testing.T) (certificates, *tls.Config) {
 		}
 		return path
 	}
-	issue := func(serial int64, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	type pair struct {
+		cert *x509.Certificate
+		key  *ecdsa.PrivateKey
+	}
+	issue := func(serial int64, by *pair) *pair {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -40,34 +44,33 @@ func makeCertificates(t *testing.T) (certificates, *tls.Config) {
 			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 			KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: parent == nil, BasicConstraintsValid: true,
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: by == nil, BasicConstraintsValid: true,
 		}
-		if parent == nil {
-			parent, signer = c, key
+		if by == nil {
+			by = &pair{c, key}
 		}
-		der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
+		der, err := x509.CreateCertificate(rand.Reader, c, by.cert, &key.PublicKey, by.key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if c, err = x509.ParseCertificate(der); err != nil {
 			t.Fatal(err)
 		}
-		return c, key
+		return &pair{c, key}
 	}
-	ca, caKey := issue(1, nil, nil)
-	other, _ := issue(2, nil, nil)
-	leaf, leafKey := issue(3, ca, caKey)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
+	ca, other := issue(1, nil), issue(2, nil)
+	leaf := issue(3, ca)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(leaf.key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	trusted := x509.NewCertPool()
-	trusted.AddCert(ca)
+	trusted.AddCert(ca.cert)
 	return certificates{
-			ca: file("ca", "CERTIFICATE", ca.Raw), otherCA: file("other", "CERTIFICATE", other.Raw),
-			cert: file("cert", "CERTIFICATE", leaf.Raw), key: file("key", "PRIVATE KEY", keyDER),
+			ca: file("ca", "CERTIFICATE", ca.cert.Raw), otherCA: file("other", "CERTIFICATE", other.cert.Raw),
+			cert: file("cert", "CERTIFICATE", leaf.cert.Raw), key: file("key", "PRIVATE KEY", keyDER),
 		}, &tls.Config{
-			Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey}},
+			Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.cert.Raw}, PrivateKey: leaf.key}},
 			ClientCAs:    trusted,
 			NextProtos:   []string{"h2"},
 		}

@@ -130,7 +130,8 @@ var txnComparisons = []comparison{
 	cmp("txn").in("  value(\"a\") = \"3\"  \n\n  get a  \n\n\n"),
 	cmp("txn").in("val(\"a\") != \"3\"\n\nget a\n\nget t\n\n"),
 	cmp("txn").in("ver(\"a\") < \"2\"\n\nget a\n\nget t\n\n"),
-	cmp("txn").in("version(\"a\") > \"2\"\nc(\"a\") > \"0\"\ncreate(\"nope\") = \"0\"\nm(\"a\") != \"1\"\n\nget a\n\nget t\n\n"),
+	cmp("txn").in("version(\"a\") > \"2\"\n" +
+		"c(\"a\") > \"0\"\ncreate(\"nope\") = \"0\"\nm(\"a\") != \"1\"\n\nget a\n\nget t\n\n"),
 	cmp("txn").in("lease(\"a\") = \"0\"\n\nget a\n\nget t\n\n").but("etcdctl panics on every lease compare"),
 	cmp("txn").in("lease(\"leased\") = \"$LEASE\"\n\nget leased\n\n\n").but("etcdctl panics on every lease compare"),
 	cmp("txn").in("mod(\"a\") >= \"0\"\n\n\n\n").but("etcdctl panics on an unknown operator"),
@@ -229,7 +230,8 @@ var clusterComparisons = []comparison{
 	cmp("endpoint", "hashkv", "-w", "json").sameServer(), cmp("endpoint", "hashkv", "-w", "fields"),
 	cmp("endpoint", "hashkv", "-w", "table").sameServer(), cmp("endpoint", "hashkv", "-w", "fields", "--hex"),
 	cmp("endpoint", "health", "--endpoints", "$ENDPOINT, $ENDPOINT").but("etcdctl does not trim the spaces here"),
-	cmp("--endpoints", "$ENDPOINT,127.0.0.1:1", "--command-timeout", "300ms", "endpoint", "status").sameServer().noEndpoints(),
+	cmp("--endpoints", "$ENDPOINT,127.0.0.1:1", "--command-timeout", "300ms", "endpoint", "status").
+		sameServer().noEndpoints(),
 	cmp("--endpoints", "$ENDPOINT,127.0.0.1:1", "--command-timeout", "300ms", "endpoint", "hashkv").noEndpoints(),
 	cmp("--endpoints", "127.0.0.1:1", "--command-timeout", "300ms", "endpoint", "health").noEndpoints(),
 	cmp("--endpoints", "127.0.0.1:1", "--command-timeout", "300ms", "endpoint", "status").noEndpoints(),

@@ -22,7 +22,7 @@ func (a *app) newEndpoint() *cobra.Command {
   quorumctl endpoint hashkv --cluster`,
 		GroupID: groupCluster,
 	}
-	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "ask all members, as the first answering endpoint lists them")
+	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "ask all members that the cluster lists")
 	return parent(cmd, a.newEndpointHealth(&cluster), a.newEndpointStatus(&cluster), a.newEndpointHashKV(&cluster))
 }
 
@@ -53,9 +53,9 @@ func (a *app) newSurvey(cmd *cobra.Command, cluster *bool) (survey, error) {
 
 // memberEndpoints returns the client URLs of all members. One that has not started yet has none.
 func (s settings) memberEndpoints() ([]string, error) {
-	c, err := s.open(s.spec.Endpoints)
-	if err != nil {
-		return nil, err
+	c, failed := s.open(s.spec.Endpoints)
+	if failed != nil {
+		return nil, failed
 	}
 	defer c.Close()
 	ctx, cancel := c.context()
@@ -75,9 +75,9 @@ func (s settings) memberEndpoints() ([]string, error) {
 
 // ask calls one endpoint with a client of its own.
 func (s settings) ask(endpoint string, call func(context.Context, *session) error) *failure {
-	c, err := s.open([]string{endpoint})
-	if err != nil {
-		return err.(*failure)
+	c, failed := s.open([]string{endpoint})
+	if failed != nil {
+		return failed
 	}
 	defer c.Close()
 	ctx, cancel := c.context()

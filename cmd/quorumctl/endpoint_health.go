@@ -45,7 +45,7 @@ func (a *app) newEndpointHealth(cluster *bool) *cobra.Command {
 			if f == nil {
 				if list[i].Error != "" {
 					sick = true
-					unhealthy.hint("%s answers, and reports a problem: see its log", s.targets[i])
+					unhealthy.hint("%s: %s", s.targets[i], alarmHint(list[i].Error))
 				}
 				continue
 			}
@@ -106,4 +106,15 @@ func alarms(r *clientv3.AlarmResponse, err error) string {
 		}
 	}
 	return text.String()
+}
+
+func alarmHint(text string) string {
+	switch {
+	case strings.Contains(text, pb.AlarmType_CORRUPT.String()):
+		return "a member's data differs from the others'; compare them with `quorumctl endpoint hashkv --cluster`"
+	case strings.Contains(text, pb.AlarmType_NOSPACE.String()):
+		return "the space is used up; delete keys and compact, or raise --quota-backend-bytes of the servers"
+	default:
+		return "it answers reads, but something is wrong; its log may say more"
+	}
 }

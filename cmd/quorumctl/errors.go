@@ -12,6 +12,7 @@ const (
 	exitBadConnection = 2   // no client could be made: bad limits, or authentication failed
 	exitInvalidInput  = 3   // standard input does not follow the txn grammar
 	exitBadFeature    = 4   // a flag is known, its value is not
+	exitInterrupted   = 5   // stopped by a signal while it asked for a password
 	exitIO            = 6   // the answer could not be written
 	exitBadArgs       = 128 // wrong arguments
 )

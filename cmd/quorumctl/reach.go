@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,10 +19,11 @@ import (
 const probeTimeout = time.Second
 
 // reach explains why no endpoint answered. The client library reports one connection error at most, whichever came
-// last, so reach knocks at every endpoint and says what each did.
+// last, and none while it tries again. So reach knocks at every endpoint and says what each did.
 type reach struct {
 	endpoints []string
-	cause     string // message of the last raw error
+	tls       *tls.Config // nil without TLS flags
+	cause     string      // message of the last raw error
 	waited    time.Duration
 	limit     string // the flag that set waited
 }
@@ -30,14 +33,14 @@ func (r reach) explain() []string {
 	lines := make([]string, len(r.endpoints))
 	var probes sync.WaitGroup
 	for i, ep := range r.endpoints {
-		probes.Go(func() { lines[i] = r.line(ep, probe(ep)) })
+		probes.Go(func() { lines[i] = r.line(ep, r.probe(ep)) })
 	}
 	probes.Wait()
 	return lines
 }
 
-// probe opens a connection to an endpoint and closes it again.
-func probe(endpoint string) error {
+// probe opens a connection to an endpoint, with TLS where a request would use it, and closes it again.
+func (r reach) probe(endpoint string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	network, address := networkAddress(endpoint)
@@ -45,7 +48,44 @@ func probe(endpoint string) error {
 	if err != nil {
 		return err
 	}
-	return conn.Close()
+	defer conn.Close()
+	config := r.tlsConfig(endpoint, address)
+	if config == nil {
+		return nil
+	}
+	if err := tls.Client(conn, config).HandshakeContext(ctx); err != nil {
+		return &handshakeError{err}
+	}
+	return nil
+}
+
+// handshakeError tells a failure of TLS from one of the network below it.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// tlsConfig returns nil for an endpoint that is spoken to without TLS. As in the client library, the scheme decides,
+// and without one the flags do.
+func (r reach) tlsConfig(endpoint, address string) *tls.Config {
+	config := r.tls
+	switch scheme, _, _ := strings.Cut(endpoint, ":"); {
+	case scheme == "http":
+		return nil
+	case config == nil && (scheme == "https" || scheme == "unixs"):
+		config = &tls.Config{}
+	case config == nil:
+		return nil
+	}
+	config = config.Clone()
+	config.NextProtos = []string{"h2"}
+	if config.ServerName == "" {
+		config.ServerName = path.Base(address)
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			config.ServerName = host
+		}
+	}
+	return config
 }
 
 // networkAddress translates an endpoint, which may be a URL, for package net.
@@ -64,9 +104,12 @@ func networkAddress(endpoint string) (network, address string) {
 func (r reach) line(endpoint string, err error) string {
 	var dns *net.DNSError
 	var address *net.AddrError
+	var handshake *handshakeError
 	switch {
 	case err == nil:
 		return r.silent(endpoint)
+	case errors.As(err, &handshake):
+		return tlsLine(endpoint, handshake.err.Error())
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		if _, a := networkAddress(endpoint); a == defaultEndpoint || a == "localhost:2379" {
 			return endpoint + " refused the connection: no server listens there. Start one with `quorumkv`, or " +
@@ -86,19 +129,25 @@ func (r reach) line(endpoint string, err error) string {
 	}
 }
 
-// silent explains an endpoint that accepts connections and yet gave no answer: TLS on one side only, or a server
-// that is stuck or has no leader.
+func tlsLine(endpoint, problem string) string {
+	if strings.Contains(problem, "x509:") {
+		return fmt.Sprintf("%s has a certificate that is not trusted (%s). Name its authority with --cacert",
+			endpoint, problem)
+	}
+	return fmt.Sprintf("%s does not complete the TLS handshake (%s). If it does not use TLS, write http:// and leave "+
+		"out the TLS flags", endpoint, problem)
+}
+
+// silent explains an endpoint that accepts connections and yet gave no answer: it wants TLS or a certificate, or it is
+// stuck or has no leader.
 func (r reach) silent(endpoint string) string {
 	cause := connectionCause(r.cause)
 	switch {
-	case strings.Contains(cause, "x509:") || strings.Contains(cause, "tls: failed to verify"):
-		return fmt.Sprintf("%s has a certificate that is not trusted (%s). Name its authority with --cacert",
-			endpoint, strings.TrimPrefix(cause, "transport: authentication handshake failed: "))
 	case strings.Contains(cause, "certificate required"), strings.Contains(cause, "bad certificate"):
 		return endpoint + " wants a client certificate. Give one with --cert and --key"
-	case strings.Contains(cause, "authentication handshake failed"):
-		return fmt.Sprintf("%s does not complete the TLS handshake (%s). If it does not use TLS, write http:// and "+
-			"leave out the TLS flags", endpoint, strings.TrimPrefix(cause, "transport: authentication handshake failed: "))
+	case strings.Contains(cause, "authentication handshake failed: "):
+		_, problem, _ := strings.Cut(cause, "authentication handshake failed: ")
+		return tlsLine(endpoint, problem)
 	case strings.Contains(cause, "HTTP/1.1 header"):
 		return endpoint + " is no client port: it speaks HTTP/1.1 only. Is it the peer port, or another service?"
 	case strings.Contains(cause, "server preface"):

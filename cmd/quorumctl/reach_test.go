@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -32,6 +34,9 @@ func TestReachLine(t *testing.T) {
 		{"10.0.0.7:2379", nil, "", []string{"no answer within 5s (--command-timeout)"}},
 		{"https://h:1", nil, handshake("tls: failed to verify certificate: x509: certificate has expired"),
 			[]string{"(tls: failed to verify certificate: x509: certificate has expired)", "--cacert"}},
+		{"https://h:1", &handshakeError{errors.New("x509: certificate has expired")}, "", []string{
+			"(x509: certificate has expired)", "--cacert"}},
+		{"https://h:1", &handshakeError{io.EOF}, "", []string{"does not complete the TLS handshake (EOF)"}},
 		{"https://h:1", nil, handshake("EOF"), []string{"does not complete the TLS handshake (EOF)", "http://"}},
 		{"https://h:1", nil, balancer("error reading server preface: remote error: tls: certificate required"),
 			[]string{"wants a client certificate", "--cert and --key"}},

@@ -3,16 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"golang.org/x/term"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
@@ -35,6 +33,7 @@ type settings struct {
 type session struct {
 	*clientv3.Client
 	settings settings
+	tls      *tls.Config
 	failed   *lastFailure
 }
 
@@ -58,8 +57,11 @@ func connect[P any](a *app, cmd *cobra.Command, newPrinter func(output.Config) (
 	if err != nil {
 		return printer, nil, err
 	}
-	s, err := set.open(set.spec.Endpoints)
-	return printer, s, err
+	s, f := set.open(set.spec.Endpoints)
+	if f != nil {
+		return printer, nil, f
+	}
+	return printer, s, nil
 }
 
 func (a *app) settings(cmd *cobra.Command) (settings, error) {
@@ -152,31 +154,8 @@ func (g *globals) auth(a *app) (*clientv3.AuthConfig, error) {
 	return &clientv3.AuthConfig{Username: g.user, Password: password}, nil
 }
 
-// askPassword reads a line without echo from a terminal, and any line otherwise. The prompt goes to standard error, so
-// that it never ends up in a file together with the answer.
-func (a *app) askPassword() (string, error) {
-	fmt.Fprint(a.stderr, "Password: ")
-	defer fmt.Fprintln(a.stderr)
-	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		password, err := term.ReadPassword(int(f.Fd()))
-		return strings.TrimSpace(string(password)), err
-	}
-	// One byte at a time: what follows the line belongs to the command, as the value of a put does.
-	var line []byte
-	for one := make([]byte, 1); ; {
-		_, err := io.ReadFull(a.stdin, one)
-		if errors.Is(err, io.EOF) || err == nil && one[0] == '\n' {
-			return strings.TrimSpace(string(line)), nil
-		}
-		if err != nil {
-			return "", err
-		}
-		line = append(line, one[0])
-	}
-}
-
 // open makes a client of the given endpoints. With --user it logs in, so it may block for the dial timeout.
-func (s settings) open(endpoints []string) (*session, error) {
+func (s settings) open(endpoints []string) (*session, *failure) {
 	spec := s.spec
 	spec.Endpoints = endpoints
 	config, err := clientv3.NewClientConfig(&spec, s.logger)
@@ -193,11 +172,11 @@ func (s settings) open(endpoints []string) (*session, error) {
 	client, err := clientv3.New(*config)
 	if err != nil {
 		f := &failure{code: exitBadConnection, err: err}
-		f.hints = hints(err, reach{endpoints: endpoints, cause: failed.text(), waited: s.spec.DialTimeout,
-			limit: "--dial-timeout"})
+		f.hints = hints(err, reach{endpoints: endpoints, tls: config.TLS, cause: failed.text(),
+			waited: s.spec.DialTimeout, limit: "--dial-timeout"})
 		return nil, f
 	}
-	return &session{Client: client, settings: s, failed: failed}, nil
+	return &session{Client: client, settings: s, tls: config.TLS, failed: failed}, nil
 }
 
 // context bounds one request by --command-timeout.
@@ -220,8 +199,8 @@ func (s *session) explainWrite(err error) *failure {
 }
 
 func (s *session) reach() reach {
-	return reach{endpoints: s.Endpoints(), cause: s.failed.text(), waited: s.settings.commandTimeout,
-		limit: "--command-timeout"}
+	return reach{endpoints: s.Endpoints(), tls: s.tls, cause: s.failed.text(),
+		waited: s.settings.commandTimeout, limit: "--command-timeout"}
 }
 
 // formatError explains why a printer could not be made, unless the command has done so itself.

@@ -51,8 +51,10 @@ func (t trailer) encode() ([]byte, error) {
 	b = le.AppendUint64(b, uint64(t.content))
 	b = le.AppendUint64(b, t.sum)
 	b = le.AppendUint32(b, confField)
-	return le.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+	return le.AppendUint32(b, checksum(b)), nil
 }
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 // decodeFooter reads the last bytes of a file of that size. They are not to be trusted before decodeConf has checked them
 // together with the ConfState.
@@ -79,7 +81,7 @@ func decodeFooter(b []byte, fileSize int64) (t trailer, hasConf bool, err error)
 
 // decodeConf checks ConfState and footer, and completes the trailer.
 func (t *trailer) decodeConf(conf, footer []byte, hasConf bool) error {
-	sum := crc32.Update(crc32.Checksum(conf, castagnoli), castagnoli, footer[:footerSize-4])
+	sum := crc32.Update(checksum(conf), castagnoli, footer[:footerSize-4])
 	if want := le.Uint32(footer[footerSize-4:]); sum != want {
 		return fmt.Errorf("footer has checksum %08x and states %08x", sum, want)
 	}

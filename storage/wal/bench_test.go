@@ -61,8 +61,9 @@ func (f nullFile) WriteAt(p []byte, off int64) (int, error) {
 func (f nullFile) Sync() error { return nil }
 
 func benchLog(t testing.TB, f env.FS, segmentBytes int64) *Log {
-	cfg := Config{SegmentBytes: segmentBytes, Seed: [16]byte{1}}
+	cfg := Config{SegmentBytes: minSegmentBytes, Seed: [16]byte{1}}
 	must(t, Create(f, testDir, cfg, origin))
+	cfg.SegmentBytes = segmentBytes
 	l, _, err := Open(f, testDir, cfg, 0)
 	must(t, err)
 	return l

@@ -22,8 +22,8 @@ func (c *Cluster) Status(node int) (*clientv3.StatusResponse, error) {
 	return c.Client(node).Status(ctx, c.Nodes[node].ClientURL())
 }
 
-// Leader waits until a running node calls itself the leader of the newest term that any running node knows, and returns
-// its position.
+// Leader waits until a majority of all nodes names the same running node as the leader of the same term, and returns its
+// position.
 func (c *Cluster) Leader() int {
 	c.t.Helper()
 	node, _ := c.LeaderAfter(0)
@@ -33,34 +33,70 @@ func (c *Cluster) Leader() int {
 // LeaderAfter is Leader for terms above the given one; it returns the term as well.
 func (c *Cluster) LeaderAfter(term uint64) (node int, newTerm uint64) {
 	c.t.Helper()
-	deadline := time.Now().Add(stateTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+	defer cancel()
+	// One goroutine asks each node, so that one that does not answer delays nobody. They end with ctx.
+	type answer struct {
+		node   int
+		status *clientv3.StatusResponse
+		err    error
+	}
+	answers := make(chan answer) // to the loop below, which may be gone
+	for i, n := range c.Nodes {
+		if !n.Running() || n.paused {
+			continue
+		}
+		client := c.Client(i)
+		go func() {
+			for ctx.Err() == nil {
+				statusCtx, done := context.WithTimeout(ctx, statusTimeout)
+				status, err := client.Status(statusCtx, n.ClientURL())
+				done()
+				select {
+				case answers <- answer{i, status, err}:
+				case <-ctx.Done():
+				}
+				sleep(ctx, pollInterval)
+			}
+		}()
+	}
+	latest := map[int]*clientv3.StatusResponse{}
 	var last error
 	for {
-		leader, newest := -1, uint64(0)
-		for i, n := range c.Nodes {
-			if !n.Running() || n.paused {
+		select {
+		case a := <-answers:
+			delete(latest, a.node)
+			if a.err != nil {
+				last = a.err
 				continue
 			}
-			status, err := c.Status(i)
-			if err != nil {
-				last = err
-				continue
-			}
-			switch {
-			case status.RaftTerm < newest:
-			case status.Leader == status.Header.MemberId:
-				leader, newest = i, status.RaftTerm
-			case status.RaftTerm > newest:
-				leader, newest = -1, status.RaftTerm
-			}
-		}
-		if leader >= 0 && newest > term {
-			return leader, newest
-		}
-		if time.Now().After(deadline) {
+			latest[a.node] = a.status
+		case <-ctx.Done():
 			c.t.Fatalf("await leader above term %d: none after %v (last error: %v)", term, stateTimeout, last)
 		}
-		time.Sleep(pollInterval)
+		for i, status := range latest {
+			if status.Leader != status.Header.MemberId || status.RaftTerm <= term || !c.Nodes[i].Running() {
+				continue
+			}
+			agree := 0
+			for _, other := range latest {
+				if other.Leader == status.Leader && other.RaftTerm == status.RaftTerm {
+					agree++
+				}
+			}
+			if agree > len(c.Nodes)/2 {
+				return i, status.RaftTerm
+			}
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

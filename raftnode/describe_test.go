@@ -1,0 +1,57 @@
+package raftnode_test
+
+import (
+	"fmt"
+	"strings"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+// describe names a message and tells what a reader of a script wants to know of it.
+func describe(m *peerpb.Message) (kind, text string) {
+	switch b := m.GetBody().(type) {
+	case *peerpb.Message_Raft:
+		kind = b.Raft.GetType().String()
+		return kind, kind + describeRaft(b.Raft)
+	case *peerpb.Message_Forward:
+		return "Forward", fmt.Sprintf("Forward %d commands", len(b.Forward.GetCommands()))
+	case *peerpb.Message_ForwardRefused:
+		return "ForwardRefused", fmt.Sprintf("ForwardRefused %d commands: %s", len(b.ForwardRefused.GetIds()),
+			b.ForwardRefused.GetReason())
+	case *peerpb.Message_SnapshotFetch:
+		f := b.SnapshotFetch
+		return "SnapshotFetch", fmt.Sprintf("SnapshotFetch index %d from offset %d", f.GetIndex(), f.GetOffset())
+	case *peerpb.Message_SnapshotChunk:
+		c := b.SnapshotChunk
+		return "SnapshotChunk", fmt.Sprintf("SnapshotChunk index %d, [%d,+%d) of %d", c.GetIndex(), c.GetOffset(),
+			len(c.GetData()), c.GetTotal())
+	case *peerpb.Message_SnapshotFailed:
+		return "SnapshotFailed", fmt.Sprintf("SnapshotFailed index %d: %s", b.SnapshotFailed.GetIndex(),
+			b.SnapshotFailed.GetReason())
+	}
+	return "unknown", "unknown"
+}
+
+func describeRaft(m *raftpb.Message) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, " term %d", m.GetTerm())
+	switch m.GetType() {
+	case raftpb.MsgApp:
+		if es := m.GetEntries(); len(es) > 0 {
+			fmt.Fprintf(&b, ", entries %d to %d", es[0].GetIndex(), es[len(es)-1].GetIndex())
+		}
+		fmt.Fprintf(&b, ", commit %d", m.GetCommit())
+	case raftpb.MsgAppResp:
+		fmt.Fprintf(&b, ", index %d", m.GetIndex())
+	case raftpb.MsgSnap:
+		fmt.Fprintf(&b, ", snapshot at %d", m.GetSnapshot().GetMetadata().GetIndex())
+	case raftpb.MsgReadIndexResp:
+		fmt.Fprintf(&b, ", index %d", m.GetIndex())
+	}
+	if m.GetReject() {
+		b.WriteString(", rejected")
+	}
+	return b.String()
+}

@@ -1,0 +1,519 @@
+package raftnode_test
+
+import (
+	cryptorand "crypto/rand"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
+)
+
+const tick = 100 * time.Millisecond
+
+// cluster is a few nodes in one goroutine, whose every step a test can hold back: loops, lanes, messages, time. What
+// nobody holds back happens at once, in a fixed order, in settle.
+type cluster struct {
+	t     testing.TB
+	cfg   raftnode.Config // what the nodes have in common
+	nodes []*node
+	out   strings.Builder // what happened since it was last taken
+	trace bool            // also tell what is synced and sent
+
+	network []*envelope // in flight, oldest first
+	holds   []filter    // messages that stay in flight until told otherwise
+	cuts    []filter    // messages that get lost
+
+	running *node             // whose code runs now: whoever draws an election timeout
+	hashes  map[uint64]uint64 // applied index -> history hash, the same on every node
+	crashes *rand.Rand
+}
+
+// node is one member: its disk, which survives, and its process.
+type node struct {
+	c    *cluster
+	id   uint64
+	fs   *memfs.FS
+	life int
+	boot *rand.Rand
+
+	raft   *raftnode.Node // nil while down
+	stat   raftnode.Status
+	view   *apply.View // as last published
+	now    time.Duration
+	timers []*timer
+	posted []func()
+	lanes  map[string]*lane
+	held   map[string]bool // lanes that do not run by themselves
+	paused bool            // the loop does not run
+
+	crashAt int                  // file operations left until the process dies; 0: it lives
+	fault   func(memfs.Op) error // decides about each file operation
+}
+
+type timer struct {
+	at time.Duration
+	f  func()
+}
+
+type job struct {
+	work func() error
+	done func(error)
+}
+
+type lane struct {
+	n    *node
+	jobs []job
+}
+
+func (l *lane) Do(work func() error, done func(error)) {
+	l.jobs = append(l.jobs, job{work, done})
+}
+
+// envelope is a message in flight: encoded, so that no two nodes share memory.
+type envelope struct {
+	from, to uint64
+	kind     string
+	text     string
+	data     []byte
+	held     bool
+}
+
+// filter selects messages; zero fields select all.
+type filter struct {
+	from, to uint64
+	kind     string
+}
+
+func (f filter) matches(e *envelope) bool {
+	return (f.from == 0 || f.from == e.from) && (f.to == 0 || f.to == e.to) && (f.kind == "" || f.kind == e.kind)
+}
+
+func matchesAny(fs []filter, e *envelope) bool {
+	return slices.ContainsFunc(fs, func(f filter) bool { return f.matches(e) })
+}
+
+// newCluster makes the nodes and starts them. Node i has no patience with a silent leader for 10+3(i-1) ticks, so that
+// a script knows who will stand for election first.
+func newCluster(t testing.TB, nodes int, cfg raftnode.Config) *cluster {
+	c := &cluster{t: t, cfg: cfg, hashes: map[uint64]uint64{}, crashes: rand.New(rand.NewPCG(7, 7))}
+	real := cryptorand.Reader
+	cryptorand.Reader = patience{c}
+	t.Cleanup(func() {
+		for _, n := range c.nodes {
+			if n.raft != nil {
+				n.raft.Abandon()
+			}
+		}
+		cryptorand.Reader = real
+	})
+	for i := range nodes {
+		id := uint64(i + 1)
+		c.cfg.Members = append(c.cfg.Members, apply.Member{ID: id, Name: fmt.Sprintf("n%d", id),
+			PeerURLs: []string{fmt.Sprintf("http://10.0.0.%d:2380", id)}})
+		n := &node{c: c, id: id, boot: rand.New(rand.NewPCG(1, id)), held: map[string]bool{}}
+		n.fs = memfs.New(id, n.mapRoot())
+		c.nodes = append(c.nodes, n)
+	}
+	for _, n := range c.nodes {
+		n.open()
+	}
+	c.settle()
+	return c
+}
+
+// patience stands in for the randomness that raft draws election timeouts from: rand.Int(Reader, 10) takes the number
+// from the low bits of one byte.
+type patience struct{ c *cluster }
+
+func (p patience) Read(b []byte) (int, error) {
+	clear(b)
+	if p.c.running != nil {
+		b[len(b)-1] = byte(3 * (p.c.running.id - 1))
+	}
+	return len(b), nil
+}
+
+// ramDisk is where bbolt's files cost no disk access, if the system has such a place.
+func ramDisk() string {
+	if s, err := os.Stat("/dev/shm"); err == nil && s.IsDir() {
+		return "/dev/shm"
+	}
+	return os.TempDir()
+}
+
+func (n *node) mapRoot() string {
+	dir, err := os.MkdirTemp(ramDisk(), "raftnode-")
+	if err != nil {
+		n.c.t.Fatal(err)
+	}
+	n.c.t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func (c *cluster) say(format string, args ...any) { fmt.Fprintf(&c.out, format+"\n", args...) }
+
+func (n *node) say(format string, args ...any) {
+	n.c.say("n%d: "+format, append([]any{n.id}, args...)...)
+}
+
+// take returns what was said and forgets it.
+func (c *cluster) take() string {
+	s := c.out.String()
+	c.out.Reset()
+	return s
+}
+
+func (c *cluster) node(id uint64) *node { return c.nodes[id-1] }
+
+func (c *cluster) up() []*node {
+	return slices.DeleteFunc(slices.Clone(c.nodes), func(n *node) bool { return n.raft == nil })
+}
+
+// open boots the process on its disk as it is.
+func (n *node) open() {
+	n.life++
+	life := n.life
+	n.stat, n.view, n.timers, n.posted, n.lanes = raftnode.Status{}, nil, nil, nil, map[string]*lane{}
+	n.fs.SetHook(n.hook)
+	cfg := n.c.cfg
+	cfg.ClusterID, cfg.MemberID = 1, n.id
+	cfg.Tick = tick
+	cfg.Backend = backend.Options{MapBytes: 1 << 20, NoSync: true}
+	cfg.Publish = func(s raftnode.Status, v *apply.View) {
+		if n.life == life {
+			n.published(s, v)
+		}
+	}
+	cfg.Failed = func(err error) { n.say("FAILED: %v", err) }
+	var opened *raftnode.Node
+	n.guard(func() {
+		var err error
+		if opened, err = raftnode.Open(n.env(), cfg); err != nil {
+			n.say("does not open: %v", err)
+		}
+	})
+	if opened == nil {
+		return
+	}
+	n.raft = opened
+	n.guard(opened.Start)
+}
+
+func (n *node) env() env.Env {
+	life := n.life
+	return env.Env{
+		Clock: &clock{n: n, life: life},
+		FS:    n.fs,
+		Net:   port{n},
+		Rand:  rand.New(rand.NewPCG(n.boot.Uint64(), 0)),
+		Post: func(f func()) {
+			if n.life == life {
+				n.posted = append(n.posted, f)
+			}
+		},
+		Lane: func(name string) env.Lane {
+			if n.lanes[name] == nil {
+				n.lanes[name] = &lane{n: n}
+			}
+			return n.lanes[name]
+		},
+	}
+}
+
+type clock struct {
+	n    *node
+	life int
+}
+
+func (c *clock) Now() time.Duration { return c.n.now }
+func (c *clock) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(c.n.now) }
+func (c *clock) After(d time.Duration, f func()) (stop func()) {
+	t := &timer{at: c.n.now + d, f: f}
+	if c.life == c.n.life {
+		c.n.timers = append(c.n.timers, t)
+	}
+	return func() { t.f = func() {} }
+}
+
+type port struct{ n *node }
+
+func (p port) Send(to uint64, m *peerpb.Message) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		p.n.c.t.Fatal(err)
+	}
+	kind, text := describe(m)
+	e := &envelope{from: p.n.id, to: to, kind: kind, text: text, data: b}
+	if p.n.c.trace {
+		p.n.say("-> n%d %s", to, text)
+	}
+	if matchesAny(p.n.c.cuts, e) {
+		return
+	}
+	e.held = matchesAny(p.n.c.holds, e)
+	p.n.c.network = append(p.n.c.network, e)
+}
+
+// hook sees every file operation.
+func (n *node) hook(op memfs.Op) error {
+	if n.crashAt > 0 {
+		if n.crashAt--; n.crashAt == 0 {
+			panic(memfs.Crash{Op: op})
+		}
+	}
+	if n.fault != nil {
+		if err := n.fault(op); err != nil {
+			return err
+		}
+	}
+	if n.c.trace && (op.Kind == memfs.OpSync || op.Kind == memfs.OpRename) {
+		n.say("%s %s", op.Kind, strings.TrimSuffix(op.Name, ".tmp")) // a handle keeps the name it was made under
+	}
+	return nil
+}
+
+// published tells of changes in who leads, and compares histories.
+func (n *node) published(s raftnode.Status, v *apply.View) {
+	old := n.stat
+	n.stat, n.view = s, v
+	if s.Role != old.Role || s.Leader != old.Leader || s.Term != old.Term {
+		n.say("%s", role(s))
+	}
+	if s.Applied == 0 {
+		return
+	}
+	if hash, ok := n.c.hashes[s.Applied]; ok && hash != s.HistoryHash {
+		n.c.t.Errorf("node %d has history hash %x at index %d, another node had %x", n.id, s.HistoryHash, s.Applied, hash)
+	}
+	n.c.hashes[s.Applied] = s.HistoryHash
+}
+
+func role(s raftnode.Status) string {
+	switch {
+	case s.Leader == s.MemberID:
+		return fmt.Sprintf("leads in term %d", s.Term)
+	case s.Leader != 0:
+		return fmt.Sprintf("follows n%d in term %d", s.Leader, s.Term)
+	}
+	return fmt.Sprintf("%s without a leader in term %d", strings.TrimPrefix(s.Role.String(), "State"), s.Term)
+}
+
+// guard runs a piece of the process. A crash in it takes the process down, with what the kernel has kept.
+func (n *node) guard(f func()) {
+	before := n.c.running
+	n.c.running = n
+	crashed, _ := memfs.Catch(func() error { f(); return nil })
+	n.c.running = before
+	if crashed {
+		n.say("dies")
+		n.crash(false)
+	}
+}
+
+func (n *node) crash(power bool) {
+	n.fs.Kill()
+	if n.raft != nil {
+		n.raft.Abandon()
+	}
+	n.raft, n.view, n.posted, n.timers, n.lanes = nil, nil, nil, nil, nil
+	n.held, n.paused, n.crashAt, n.fault = map[string]bool{}, false, 0, nil
+	n.life++
+	if power {
+		n.fs = n.fs.CrashClone(n.c.crashes, n.mapRoot())
+	} else {
+		n.fs = n.fs.ProcessCrash()
+	}
+}
+
+// settle lets everything happen that is not held back, until nothing is left to do.
+func (c *cluster) settle() {
+	for range 1_000_000 {
+		if !c.step() {
+			return
+		}
+	}
+	c.t.Fatalf("the cluster does not come to rest:\n%s", c.out.String())
+}
+
+// step takes one step: a turn of every loop, else one lane job, else one message.
+func (c *cluster) step() bool {
+	moved := false
+	for _, n := range c.nodes {
+		for len(n.posted) > 0 && !n.paused && n.raft != nil {
+			f := n.posted[0]
+			n.posted = n.posted[1:]
+			n.guard(f)
+			moved = true
+		}
+	}
+	if moved {
+		return true
+	}
+	for _, n := range c.nodes {
+		for _, name := range []string{"wal", "apply", "snap"} {
+			if !n.held[name] && n.runJob(name) {
+				return true
+			}
+		}
+	}
+	i := slices.IndexFunc(c.network, func(e *envelope) bool { return !e.held })
+	if i < 0 {
+		return false
+	}
+	e := c.network[i]
+	c.network = slices.Delete(c.network, i, i+1)
+	c.deliver(e)
+	return true
+}
+
+// runJob runs the next job of a lane, if there is one.
+func (n *node) runJob(name string) bool {
+	l := n.lanes[name]
+	if l == nil || len(l.jobs) == 0 {
+		return false
+	}
+	j := l.jobs[0]
+	l.jobs = l.jobs[1:]
+	life := n.life
+	var err error
+	n.guard(func() { err = j.work() })
+	if n.life == life {
+		n.posted = append(n.posted, func() { j.done(err) })
+	}
+	return true
+}
+
+func (c *cluster) deliver(e *envelope) {
+	n := c.node(e.to)
+	if n.raft == nil || matchesAny(c.cuts, e) {
+		return
+	}
+	m := &peerpb.Message{}
+	if err := proto.Unmarshal(e.data, m); err != nil {
+		c.t.Fatal(err)
+	}
+	n.posted = append(n.posted, func() { n.raft.Receive(m) })
+}
+
+// tick lets time pass on some nodes and on no other.
+func (c *cluster) tick(times int, nodes ...*node) {
+	for range times {
+		for _, n := range nodes {
+			n.now += tick
+			due := slices.Clone(n.timers)
+			n.timers = nil
+			for _, t := range due {
+				if t.at <= n.now {
+					n.posted = append(n.posted, t.f)
+				} else {
+					n.timers = append(n.timers, t)
+				}
+			}
+			c.settle()
+		}
+	}
+}
+
+func putRequest(key, value string) []byte {
+	b, err := proto.Marshal(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte(key), Value: []byte(value)}})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func compactRequest(rev int64) []byte {
+	b, err := proto.Marshal(&pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: rev}})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// propose sends a request through a node and tells of its end.
+func (n *node) propose(name string, request []byte) *raftnode.Proposal {
+	p := &raftnode.Proposal{Request: request, Done: func(r apply.Response, err error) {
+		if err != nil {
+			n.say("%s: %v", name, err)
+			return
+		}
+		n.say("%s: done at revision %d", name, r.Revision)
+	}}
+	n.guard(func() { n.raft.Propose(p) })
+	return p
+}
+
+// fill puts one key after the other, each in an entry of its own, and returns how many were acknowledged.
+func (n *node) fill(count, bytes int) int {
+	acked := 0
+	for i := range count {
+		p := &raftnode.Proposal{
+			Request: putRequest(fmt.Sprintf("fill%d", i%10), strings.Repeat("x", bytes)),
+			Done: func(_ apply.Response, err error) {
+				if err == nil {
+					acked++
+				}
+			},
+		}
+		n.guard(func() { n.raft.Propose(p) })
+		n.c.settle()
+	}
+	return acked
+}
+
+// read reads a key linearizably and tells of the answer.
+func (n *node) read(key string) *raftnode.Read {
+	r := &raftnode.Read{Done: func(v *apply.View, err error) {
+		if err != nil {
+			n.say("get %s: %v", key, err)
+			return
+		}
+		n.say("get %s: %s", key, lookUp(v, key))
+	}}
+	n.guard(func() { n.raft.ReadIndex(r) })
+	return r
+}
+
+func lookUp(v *apply.View, key string) string {
+	res, err := v.KV.Range([]byte(key), nil, mvcc.RangeOptions{})
+	if err != nil {
+		return err.Error()
+	}
+	if len(res.KVs) == 0 {
+		return fmt.Sprintf("none at revision %d", v.KV.Revision())
+	}
+	return fmt.Sprintf("%q at revision %d", res.KVs[0].Value, v.KV.Revision())
+}
+
+// files lists what a node has on disk, segments and generations without their numbers.
+func (n *node) files(dir string) []string {
+	names, err := n.fs.List(dir)
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, name := range names {
+		full := filepath.ToSlash(filepath.Join(dir, name))
+		if below := n.files(full); len(below) > 0 {
+			all = append(all, below...)
+		} else {
+			all = append(all, full)
+		}
+	}
+	return all
+}

@@ -1,0 +1,350 @@
+package raftnode_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/raftnode"
+)
+
+// The scripts in testdata are stories of one to three nodes. After each command everything happens that is not held
+// back; time passes only in tick. Nodes are named by number, "1 3" or "all"; a message filter is any of
+// from=N to=N type=T, where T is MsgApp, Forward, SnapshotChunk and the like.
+//
+//	cluster nodes=N [setting=N ...]      starts an empty cluster; settings are those of raftnode.Config
+//	tick NODES [n=N]                     time passes on these nodes
+//	put N KEY=VALUE ...                  proposes puts on a node, all before its loop turns
+//	fill N n=N [bytes=N]                 puts one after the other, each its own entry
+//	compact N rev=N [await]              gives up history, and waits until it is gone from the node's file
+//	cancel N KEY                         the client of that put or get goes away
+//	get N KEY ...                        linearizable reads
+//	look N KEY                           a serializable read: of what the node published last
+//	transfer N [to=N]                    hands leadership over
+//	stop N                               an orderly stop
+//	hold FILTER, network                 messages that match stay in flight; what is in flight
+//	step FILTER [n=N], lose FILTER [n=N] delivers or loses messages in flight that match
+//	release                              nothing is held any more
+//	cut FILTER, heal                     messages that match get lost, until heal
+//	pause N, resume N                    the node's loop does not run
+//	hold-lane N LANE, step-lane N LANE [n=N], release-lane N LANE
+//	crash N [power], crash-at N op=N, open N
+//	fail N op=KIND name=PREFIX [once]    file operations of that kind return an error
+//	remove N NAME, rot N NAME at=N, files N [DIR]
+//	status NODES
+//	trace on|off                         tells also what is sent, synced and renamed
+//
+// Rewrite the expectations with: go test ./raftnode -run TestScripts -rewrite
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &script{requests: map[string]func(){}}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd == "cluster" {
+				s.start(t, d)
+			} else {
+				s.c.t = t
+				s.run(t, d)
+				s.c.settle()
+			}
+			if out := s.c.take(); out != "" {
+				return out
+			}
+			return "ok\n"
+		})
+	})
+}
+
+type script struct {
+	c        *cluster
+	requests map[string]func() // what a client that goes away calls
+}
+
+func (s *script) start(t *testing.T, d *datadriven.TestData) {
+	cfg := raftnode.Config{SegmentBytes: 64 << 10}
+	for _, a := range d.CmdArgs {
+		v := uint64(number(t, d, a.Key, 0))
+		switch a.Key {
+		case "nodes":
+		case "max-pending":
+			cfg.MaxPending = int(v)
+		case "max-pending-bytes":
+			cfg.MaxPendingBytes = int(v)
+		case "snapshot-entries":
+			cfg.SnapshotEntries = v
+		case "catch-up-entries":
+			cfg.CatchUpEntries = v
+		case "log-bytes":
+			cfg.LogBytes = v
+		case "segment-bytes":
+			cfg.SegmentBytes = int64(v)
+		case "chunk-bytes":
+			cfg.ChunkBytes = int(v)
+		case "batch-commands":
+			cfg.BatchCommands = int(v)
+		default:
+			d.Fatalf(t, "unknown setting %s", a.Key)
+		}
+	}
+	s.c = newCluster(t, number(t, d, "nodes", 1), cfg)
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) {
+	c := s.c
+	switch d.Cmd {
+	case "tick":
+		c.tick(number(t, d, "n", 1), s.nodes(t, d)...)
+	case "put":
+		n := s.up(t, d)
+		for _, a := range d.CmdArgs[1:] {
+			p := n.propose("put "+a.Key, putRequest(a.Key, strings.Join(a.Vals, ",")))
+			s.requests[a.Key] = func() { n.raft.Cancel(p) }
+		}
+	case "fill":
+		n := s.up(t, d)
+		count := number(t, d, "n", 1)
+		n.say("%d of %d puts acknowledged", n.fill(count, number(t, d, "bytes", 10)), count)
+	case "compact":
+		n, rev := s.up(t, d), number(t, d, "rev", 0)
+		n.propose("compact", compactRequest(int64(rev)))
+		if d.HasArg("await") {
+			c.settle()
+			n.raft.AwaitCompaction(func() { n.say("compaction is in the file") })
+		}
+	case "cancel":
+		s.requests[d.CmdArgs[1].Key]()
+	case "get":
+		n := s.up(t, d)
+		for _, a := range d.CmdArgs[1:] {
+			r := n.read(a.Key)
+			s.requests[a.Key] = func() { n.raft.CancelRead(r) }
+		}
+	case "look":
+		s.look(s.up(t, d), d.CmdArgs[1].Key)
+	case "transfer":
+		n := s.up(t, d)
+		n.raft.TransferLeadership(uint64(number(t, d, "to", 0)), func(err error) { n.say("transfer: %v", result(err)) })
+	case "stop":
+		n := s.up(t, d)
+		n.raft.Stop(func(err error) { n.say("stopped: %v", result(err)) })
+	case "status":
+		for _, n := range s.nodes(t, d) {
+			s.status(n)
+		}
+	case "trace":
+		c.trace = d.HasArg("on")
+	case "hold", "network", "step", "lose", "release", "cut", "heal":
+		s.messages(t, d)
+	case "pause", "resume":
+		s.up(t, d).paused = d.Cmd == "pause"
+	case "hold-lane", "step-lane", "release-lane":
+		s.lanes(t, d)
+	default:
+		s.disks(t, d)
+	}
+}
+
+func result(err error) any {
+	if err == nil {
+		return "done"
+	}
+	return err
+}
+
+func (s *script) status(n *node) {
+	if n.raft == nil {
+		n.say("down")
+		return
+	}
+	st := n.raft.Status()
+	text := fmt.Sprintf("%s, commit %d, applied %d, log %d to %d", role(st), st.Commit, st.Applied, st.First, st.Last)
+	if st.Restoring {
+		text = fmt.Sprintf("restoring, log %d to %d", st.First, st.Last)
+	}
+	if !st.Ready {
+		text += ", not ready"
+	}
+	if st.Pending > 0 {
+		text += fmt.Sprintf(", %d writes pending", st.Pending)
+	}
+	n.say("%s", text)
+}
+
+func (s *script) look(n *node, key string) {
+	if n.view == nil {
+		n.say("look %s: nothing is served yet", key)
+		return
+	}
+	n.say("look %s: %s", key, lookUp(n.view, key))
+}
+
+func (s *script) messages(t *testing.T, d *datadriven.TestData) {
+	c, f := s.c, s.filter(t, d)
+	switch d.Cmd {
+	case "hold":
+		c.holds = append(c.holds, f)
+	case "network":
+		for _, e := range c.network {
+			c.say("n%d -> n%d %s", e.from, e.to, e.text)
+		}
+	case "step", "lose":
+		var rest []*envelope
+		left := number(t, d, "n", 1)
+		found := left
+		for _, e := range c.network {
+			if left == 0 || !f.matches(e) {
+				rest = append(rest, e)
+				continue
+			}
+			left--
+			if d.Cmd == "step" {
+				c.deliver(e)
+			}
+		}
+		if left > 0 {
+			c.say("only %d such messages", found-left)
+		}
+		c.network = rest
+	case "release":
+		c.holds = nil
+		for _, e := range c.network {
+			e.held = false
+		}
+	case "cut":
+		c.cuts = append(c.cuts, f)
+	case "heal":
+		c.cuts = nil
+	}
+}
+
+func (s *script) lanes(t *testing.T, d *datadriven.TestData) {
+	n, name := s.c.node(uint64(atoi(t, d, d.CmdArgs[0].Key))), d.CmdArgs[1].Key
+	switch d.Cmd {
+	case "hold-lane":
+		n.held[name] = true
+	case "step-lane":
+		for range number(t, d, "n", 1) {
+			if !n.runJob(name) {
+				n.say("lane %s has no work", name)
+			}
+			s.c.settle()
+		}
+	case "release-lane":
+		delete(n.held, name)
+	}
+}
+
+func (s *script) disks(t *testing.T, d *datadriven.TestData) {
+	n := s.c.node(uint64(atoi(t, d, d.CmdArgs[0].Key)))
+	switch d.Cmd {
+	case "crash":
+		n.crash(d.HasArg("power"))
+	case "crash-at":
+		n.crashAt = number(t, d, "op", 1)
+	case "open":
+		if n.raft != nil {
+			d.Fatalf(t, "node %d is up", n.id)
+		}
+		n.open()
+	case "fail":
+		var kind, prefix string
+		d.ScanArgs(t, "op", &kind)
+		d.ScanArgs(t, "name", &prefix)
+		n.fault = func(op memfs.Op) error {
+			if string(op.Kind) != kind || !strings.HasPrefix(op.Name, prefix) {
+				return nil
+			}
+			if d.HasArg("once") {
+				n.fault = nil
+			}
+			return errors.New("input/output error")
+		}
+	case "remove":
+		for _, name := range removalOrder(n, d.CmdArgs[1].Key) {
+			if err := n.fs.Remove(name); err != nil {
+				d.Fatalf(t, "remove %s: %v", name, err)
+			}
+		}
+	case "rot":
+		n.fs.Rot(d.CmdArgs[1].Key, int64(number(t, d, "at", 0)), 1, func(p []byte) { p[0] ^= 0xff })
+	case "files":
+		dir := ""
+		if len(d.CmdArgs) > 1 {
+			dir = d.CmdArgs[1].Key
+		}
+		for _, name := range n.files(dir) {
+			n.say("%s", name)
+		}
+	default:
+		d.Fatalf(t, "unknown command")
+	}
+}
+
+// removalOrder is a directory's content and then itself.
+func removalOrder(n *node, name string) []string {
+	names, err := n.fs.List(name)
+	if err != nil {
+		return []string{name}
+	}
+	var all []string
+	for _, child := range names {
+		all = append(all, removalOrder(n, name+"/"+child)...)
+	}
+	return append(all, name)
+}
+
+// up is the node that the first argument names.
+func (s *script) up(t *testing.T, d *datadriven.TestData) *node {
+	n := s.c.node(uint64(atoi(t, d, d.CmdArgs[0].Key)))
+	if n.raft == nil {
+		d.Fatalf(t, "node %d is down", n.id)
+	}
+	return n
+}
+
+// nodes are those that the arguments name and that are up, or for status all that they name.
+func (s *script) nodes(t *testing.T, d *datadriven.TestData) []*node {
+	var named []*node
+	for _, a := range d.CmdArgs {
+		switch {
+		case a.Key == "all":
+			named = slices.Clone(s.c.nodes)
+		case len(a.Vals) == 0:
+			named = append(named, s.c.node(uint64(atoi(t, d, a.Key))))
+		}
+	}
+	if d.Cmd == "status" {
+		return named
+	}
+	return slices.DeleteFunc(named, func(n *node) bool { return n.raft == nil })
+}
+
+func (s *script) filter(t *testing.T, d *datadriven.TestData) filter {
+	f := filter{from: uint64(number(t, d, "from", 0)), to: uint64(number(t, d, "to", 0))}
+	if d.HasArg("type") {
+		d.ScanArgs(t, "type", &f.kind)
+	}
+	return f
+}
+
+func number(t *testing.T, d *datadriven.TestData, key string, otherwise int) int {
+	if !d.HasArg(key) {
+		return otherwise
+	}
+	var v int
+	d.ScanArgs(t, key, &v)
+	return v
+}
+
+func atoi(t *testing.T, d *datadriven.TestData, s string) int {
+	v, err := strconv.Atoi(s)
+	if err != nil {
+		d.Fatalf(t, "%q is not a number", s)
+	}
+	return v
+}
