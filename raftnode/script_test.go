@@ -29,7 +29,7 @@ import (
 //	transfer N [to=N]                    hands leadership over
 //	stop N                               an orderly stop
 //	hold FILTER, network                 messages that match stay in flight; what is in flight
-//	step FILTER [n=N], lose FILTER [n=N] delivers or loses messages in flight that match
+//	step FILTER [n=N], lose FILTER [n=N] delivers (one), or loses (all), messages in flight that match
 //	release                              nothing is held any more
 //	cut FILTER, heal                     messages that match get lost, until heal
 //	pause N, resume N                    the node's loop does not run
@@ -195,6 +195,9 @@ func (s *script) messages(t *testing.T, d *datadriven.TestData) {
 	case "step", "lose":
 		var rest []*envelope
 		left := number(t, d, "n", 1)
+		if d.Cmd == "lose" && !d.HasArg("n") {
+			left = len(c.network)
+		}
 		found := left
 		for _, e := range c.network {
 			if left == 0 || !f.matches(e) {
@@ -206,7 +209,7 @@ func (s *script) messages(t *testing.T, d *datadriven.TestData) {
 				c.deliver(e)
 			}
 		}
-		if left > 0 {
+		if left > 0 && d.Cmd == "step" {
 			c.say("only %d such messages", found-left)
 		}
 		c.network = rest
