@@ -54,6 +54,7 @@ func TestPutAndDelete(t *testing.T) {
 	if p, err = c.Put(ctx, "a", "3", clientv3.WithIgnoreLease()); err != nil {
 		t.Fatalf("put with ignore_lease: %v", err)
 	}
+	checkHeader(t, p.Header, 5)
 
 	d, err := c.Delete(ctx, "nothing")
 	if err != nil || d.Deleted != 0 {

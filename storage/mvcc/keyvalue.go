@@ -14,13 +14,17 @@ import (
 
 // Protobuf tags (field number << 3 | wire type) of mvccpb.KeyValue and of our checksum.
 const (
-	tagKey            = 1<<3 | 2
-	tagCreateRevision = 2<<3 | 0
-	tagModRevision    = 3<<3 | 0
-	tagVersion        = 4<<3 | 0
-	tagValue          = 5<<3 | 2
-	tagLease          = 6<<3 | 0
-	tagChecksum       = 15<<3 | 5
+	tagKey            = 1<<3 | typeBytes
+	tagCreateRevision = 2<<3 | typeVarint
+	tagModRevision    = 3<<3 | typeVarint
+	tagVersion        = 4<<3 | typeVarint
+	tagValue          = 5<<3 | typeBytes
+	tagLease          = 6<<3 | typeVarint
+	tagChecksum       = 15<<3 | typeFixed32
+
+	typeVarint  = 0
+	typeBytes   = 2
+	typeFixed32 = 5
 
 	checksumBytes = 1 + 4
 )

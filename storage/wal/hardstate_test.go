@@ -192,6 +192,11 @@ func TestHardStateFailedSync(t *testing.T) {
 		if got != old && got != next {
 			t.Fatalf("%+v", got)
 		}
-		wantHardState(t, f.CrashClone(rng, ""), got)
+		// In both copies: damage to one must not take it back either.
+		for i := range int64(2) {
+			img := f.CrashClone(rng, "")
+			img.Rot(hardStateName, i*hardCopySize, hardUsed, func(p []byte) { clear(p) })
+			wantHardState(t, img, got)
+		}
 	})
 }

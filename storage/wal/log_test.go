@@ -124,6 +124,16 @@ func TestReset(t *testing.T) {
 	if n := s.files(); len(n) > 2 {
 		t.Fatalf("files %v", n)
 	}
+	// The same without a restart in between.
+	s = newScripted(t)
+	s.put("a", 2, 60, 1)
+	s.put("b", 61, 120, 1)
+	must(t, s.log.Append(Record{Reset: &reset}, true))
+	s.put("c", 61, 140, 4)
+	must(t, s.log.Compact(60))
+	if n := s.files(); len(n) > 2 {
+		t.Fatalf("files %v", n)
+	}
 	// A reset is a log's last word too: it must be rewritten by the next boot.
 	s = newScripted(t)
 	must(t, s.log.Append(Record{Reset: &reset}, true))

@@ -42,6 +42,9 @@ func (s *scripted) reopen(applied uint64) Recovered {
 	log, got, err := Open(s.fs, testDir, s.cfg, applied)
 	must(s.t, err)
 	s.log = log
+	if got.Ignored != "" {
+		s.t.Errorf("damage in a healthy log: %s", got.Ignored)
+	}
 	return got
 }
 
@@ -270,6 +273,30 @@ func TestClassification(t *testing.T) {
 				s.flipHeader("b")
 			},
 			want: "base 20/3: 21/3", ignored: "entries 2 to 3",
+		},
+		{
+			name: "a tail that was cut off reappears",
+			do: func(s *scripted) {
+				s.put("a", 2, 3, 1)
+				s.put("b", 4, 6, 1)
+				s.put("c", 7, 7, 1)
+				s.flipHeader("c")
+				s.reopen(0)
+				s.flipHeader("c")
+				s.flipHeader("b")
+			},
+			want: "base 1/1: 2/1 3/1 4/1 5/1 6/1", ignored: "frame 2 should be at offset 656 and is damaged",
+		},
+		{
+			name: "a torn seal at the end of a segment, and a damaged copy in the next",
+			do: func(s *scripted) {
+				s.put("a", 2, 3, 1)
+				s.seal("s")
+				s.reopen(0)
+				s.flipHeader("s")
+				s.flip(segmentName(testDir, s.log.number), segmentHeaderUnit+frameHeaderSize+5)
+			},
+			want: "base 1/1: 2/1 3/1", ignored: "frame 2 should be at offset",
 		},
 		{
 			name: "a boot's copy stands in for the original",

@@ -96,7 +96,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	op := Op{OpWrite, f.name, off, len(p)}
 	err := f.step(op)
-	lost := err == Lost
+	lost := err == ErrLost
 	var short *Short
 	switch {
 	case lost:

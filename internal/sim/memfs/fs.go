@@ -106,7 +106,7 @@ func (o Op) String() string {
 }
 
 // SetHook makes h run before each operation; nil removes it. An error from h is the operation's result, and the operation
-// does not happen, with three exceptions: [Short] and [Lost] from a write, and any error from a sync (see the package
+// does not happen, with three exceptions: [Short] and [ErrLost] from a write, and any error from a sync (see the package
 // comment). A panic in h, by convention with a [Crash], kills the FS before it passes on.
 func (m *FS) SetHook(h func(Op) error) { m.hook = h }
 

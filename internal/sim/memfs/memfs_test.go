@@ -294,7 +294,7 @@ func TestFaults(t *testing.T) {
 	}
 	fs.SetHook(func(op Op) error {
 		if op.Kind == OpWrite {
-			return Lost
+			return ErrLost
 		}
 		return nil
 	})
@@ -432,7 +432,7 @@ func TestDeterministic(t *testing.T) {
 		}
 		return out
 	}
-	if run() != run() {
+	if first, second := run(), run(); first != second {
 		t.Fatal("two equal runs differ")
 	}
 }
