@@ -55,3 +55,10 @@ func describeRaft(m *raftpb.Message) string {
 	}
 	return b.String()
 }
+
+// isIdleHeartbeat tells a heartbeat that confirms no read: too many and too dull for a story.
+func isIdleHeartbeat(m *peerpb.Message) bool {
+	r := m.GetRaft()
+	beat := r.GetType() == raftpb.MsgHeartbeat || r.GetType() == raftpb.MsgHeartbeatResp
+	return beat && len(r.GetContext()) == 0
+}

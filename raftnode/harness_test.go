@@ -259,7 +259,7 @@ func (p port) Send(to uint64, m *peerpb.Message) {
 	}
 	kind, text := describe(m)
 	e := &envelope{from: p.n.id, to: to, kind: kind, text: text, data: b}
-	if p.n.c.trace {
+	if p.n.c.trace && !isIdleHeartbeat(m) {
 		p.n.say("-> n%d %s", to, text)
 	}
 	if matchesAny(p.n.c.cuts, e) {

@@ -335,3 +335,19 @@ func TestShellWord(t *testing.T) {
 		}
 	}
 }
+
+func TestBesideFindsTheNeighbour(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "quorumctl"), nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ command, want string }{
+		{filepath.Join(dir, "quorumkv"), filepath.Join(dir, "quorumctl")},
+		{filepath.Join(t.TempDir(), "quorumkv"), "quorumctl"}, // it has none
+		{"quorumkv", "quorumctl"},
+	} {
+		if got := beside(c.command, "quorumctl"); got != c.want {
+			t.Errorf("beside %s: %s, want %s", c.command, got, c.want)
+		}
+	}
+}

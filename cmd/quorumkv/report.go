@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 )
@@ -27,7 +29,7 @@ func (c *localCluster) introduce(ctx context.Context) {
 	}
 	table.Flush()
 
-	all := "quorumctl --endpoints " + strings.Join(endpoints, ",")
+	all := shellWord(beside(c.command, "quorumctl")) + " --endpoints " + strings.Join(endpoints, ",")
 	fmt.Fprintf(c.out, "\nTry in another terminal:\n")
 	fmt.Fprintf(c.out, "  %s put greeting hello\n", all)
 	fmt.Fprintf(c.out, "  %s get greeting\n", all)
@@ -37,6 +39,18 @@ func (c *localCluster) introduce(ctx context.Context) {
 			leader.pid(), leader.name)
 	}
 	fmt.Fprintf(c.out, "\nCtrl-C stops all nodes. The same command goes on with the same data.\n")
+}
+
+// beside is how to call a program that lies in the folder of the one called as command, if it does.
+func beside(command, name string) string {
+	if !strings.ContainsRune(command, filepath.Separator) {
+		return name // found on the path, and so is its neighbour
+	}
+	path := filepath.Join(filepath.Dir(command), name)
+	if _, err := os.Stat(path); err != nil {
+		return name
+	}
+	return path
 }
 
 // reportDeath says which node ended and how, what that means, and how to start it again.

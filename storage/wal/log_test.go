@@ -131,8 +131,11 @@ func TestReset(t *testing.T) {
 	must(t, s.log.Append(Record{Reset: &reset}, true))
 	s.put("c", 61, 140, 4)
 	must(t, s.log.Compact(60))
-	if n := s.files(); len(n) > 2 {
+	if n := s.files(); len(n) > 1 {
 		t.Fatalf("files %v", n)
+	}
+	if got := s.reopen(60); got.Base.Index != 60 || got.Base.ConfState == nil || len(got.Entries) != 80 {
+		t.Fatal(describe(got))
 	}
 	// A reset is a log's last word too: it must be rewritten by the next boot.
 	s = newScripted(t)

@@ -37,7 +37,7 @@ func TestDifferential(t *testing.T) {
 	etcd := cluster.Start(t, cluster.Config{Nodes: 1, Program: cluster.Etcd(t)})
 	ours := cluster.Start(t, cluster.Config{Nodes: 3, Program: cluster.Server(t)})
 	h := &history{t: t, etcd: etcd, ours: ours, rng: rand.New(rand.NewPCG(seed, 1))}
-	g := &generator{rng: rand.New(rand.NewPCG(seed, 0)), revision: 1}
+	g := newGenerator(rand.New(rand.NewPCG(seed, 0)))
 	for i := range requests {
 		if i == requests/3 || i == requests*2/3 {
 			h.restart()

@@ -14,6 +14,12 @@ type generator struct {
 	rng       *rand.Rand
 	revision  int64 // newest that an answer named
 	compacted int64
+
+	asked map[int64]bool // revisions that a compaction was asked for
+}
+
+func newGenerator(rng *rand.Rand) *generator {
+	return &generator{rng: rng, revision: 1, asked: map[int64]bool{}}
 }
 
 // hashRequest asks for HashKV at a revision.
@@ -37,10 +43,22 @@ func (g *generator) next() any {
 	case n < 970:
 		return g.txn(2)
 	case n < 980:
-		return &pb.CompactionRequest{Revision: g.anyRevision(), Physical: g.chance(3)}
+		r := &pb.CompactionRequest{Revision: g.anyRevision(), Physical: g.chance(3)}
+		g.asked[r.Revision] = true
+		return r
 	default:
-		return hashRequest{g.anyRevision()}
+		return g.hash()
 	}
+}
+
+// hash leaves out revisions that were compacted at: etcd remembers the hash that it computed before the last ten
+// compactions and answers with that, until it restarts.
+func (g *generator) hash() hashRequest {
+	r := hashRequest{g.anyRevision()}
+	if g.asked[r.revision] {
+		r.revision = 0
+	}
+	return r
 }
 
 // chance is true once in n.
