@@ -19,10 +19,14 @@ type disk struct {
 }
 
 func (d *disk) close() error {
-	if d.log == nil {
-		return nil
+	var logErr, hardErr error
+	if d.log != nil {
+		logErr = d.log.Close()
 	}
-	return firstError(d.log.Close(), d.hardFile.Close())
+	if d.hardFile != nil {
+		hardErr = d.hardFile.Close()
+	}
+	return firstError(logErr, hardErr)
 }
 
 // appendQueue holds raft's MsgStorageAppend messages until the wal lane is free. All that is queued then goes to disk

@@ -150,7 +150,8 @@ func (n *Node) reconcile(applied uint64) error {
 		return n.rebuildFirst()
 	}
 	gen, err := stageFile(n.env.FS, n.cfg.Backend, snap.Meta{Index: base, Term: n.mem.baseTerm})
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, snap.ErrDamaged) {
+		n.logger.Warn("no snapshot to begin the log with, one will be fetched", "index", base, "error", err)
 		return n.dropState()
 	}
 	if err != nil {

@@ -73,14 +73,28 @@ func (n *Node) compactPhysically() {
 	c.stepping = true
 	waiters := c.waiters
 	c.waiters = nil
-	var finished bool
-	n.applyLane.Do(func() error {
+	var (
+		finished bool
+		file     flushed
+	)
+	n.applyLane.Do(func() (err error) {
 		finished = n.state.machine.CompactStep()
-		return nil
-	}, func(error) {
+		if n.state.machine.FlushDue() { // nobody else flushes while nothing is applied
+			file, err = n.state.flush(n.env.Clock)
+		}
+		return err
+	}, func(err error) {
 		c.stepping, c.done = false, finished
 		switch {
 		case n.stopped:
+			return
+		case err != nil:
+			n.fail(err)
+			return
+		case file.index > 0:
+			n.flushedTo(file)
+		}
+		switch {
 		case !c.done:
 			c.waiters = append(waiters, c.waiters...)
 		case len(waiters) > 0:

@@ -93,7 +93,6 @@ const (
 	requestTimeoutBase        = 5 * time.Second
 	requestTimeoutElections   = 2
 	minElectionTicks          = 3
-	compactKeysPerStep        = 2_000
 	maxPendingFractionOfDedup = 2
 )
 

@@ -37,7 +37,7 @@ func loadOrCreate(e env.Env, cfg Config) (wal.Identity, error) {
 	id, err := wal.LoadIdentity(e.FS)
 	switch {
 	case err == nil:
-		return id, checkIdentity(id, cfg)
+		return id, errors.Join(checkIdentity(id, cfg), endCreation(e.FS))
 	case !errors.Is(err, fs.ErrNotExist):
 		return id, err
 	}
@@ -88,10 +88,23 @@ func create(f env.FS, cfg Config, id wal.Identity) error {
 	if err := wal.CreateIdentity(f, id); err != nil {
 		return fmt.Errorf("create identity: %w", err)
 	}
-	if err := f.Remove(creating); err != nil {
-		return fmt.Errorf("create identity: %w", err)
+	return endCreation(f)
+}
+
+// endCreation removes the marker. A start that finds an identity does it too, in case a crash came in between: a marker
+// that stays would let a node that loses its identity later be taken for one that never was.
+func endCreation(f env.FS) error {
+	err := f.Remove(creating)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return f.SyncDir("")
+	if err == nil {
+		err = f.SyncDir("")
+	}
+	if err != nil {
+		return fmt.Errorf("end the creation of data: %w", err)
+	}
+	return nil
 }
 
 // clearForCreation makes sure that nothing is there but the remains of an interrupted creation, and removes those.

@@ -45,6 +45,10 @@ func (n *Node) fetchSnapshot(from uint64, m *raftpb.Message) {
 		n.stepOffer(m) // raft answers with where it is
 		return
 	}
+	if f := n.fetch; f != nil && !f.writing && f.offer != nil && f.offer.GetTerm() < m.GetTerm() {
+		// What a former leader offered raft would not take any more, and its sender may be gone.
+		n.abandonFetch("there is an offer of a later term")
+	}
 	if n.fetch != nil || n.staged != nil {
 		return // one at a time; raft offers again
 	}
@@ -54,9 +58,16 @@ func (n *Node) fetchSnapshot(from uint64, m *raftpb.Message) {
 	})
 }
 
-// restoreState asks the peers in turn for any snapshot: this node's own state is lost, its log is not.
+// restoreState asks a peer for any snapshot: this node's own state is lost, its log is not.
 func (n *Node) restoreState(peer uint64) {
 	n.beginFetch(&fetch{from: peer})
+}
+
+// restoreFromNext turns to the peer after one that could not help. fetchTick asks it in a moment: peers that cannot help
+// either, or a full disk here, must not make this a race around the cluster.
+func (n *Node) restoreFromNext(peer uint64) {
+	now := n.env.Clock.Now()
+	n.fetch = &fetch{from: n.nextPeer(peer), asked: now, progress: now}
 }
 
 func (n *Node) beginFetch(f *fetch) {
@@ -124,8 +135,10 @@ func (n *Node) stage(f *fetch) {
 			return err
 		}
 		f.receiver = nil
-		gen, err = stageFile(n.env.FS, n.cfg.Backend, f.meta)
-		return err
+		if gen, err = stageFile(n.env.FS, n.cfg.Backend, f.meta); err != nil {
+			return errors.Join(err, snap.Remove(n.env.FS, snapDir, f.meta.Index, f.meta.Term))
+		}
+		return nil
 	}, func(err error) {
 		f.writing = false
 		if n.stopped {
@@ -139,7 +152,7 @@ func (n *Node) stage(f *fetch) {
 		n.staged = &staged{meta: f.meta, gen: gen}
 		n.logger.Info("snapshot received", "from", hex(f.from), "index", f.meta.Index, "bytes", f.total)
 		if f.offer == nil {
-			n.installRestored()
+			n.installRestored(f.from)
 			return
 		}
 		n.stepOffer(f.offer)
@@ -155,6 +168,17 @@ func (n *Node) stepOffer(m *raftpb.Message) {
 // giveUp ends a transfer that cannot succeed and tells the leader, so that raft tries again.
 func (n *Node) giveUp(reason string) {
 	f := n.fetch
+	n.abandonFetch(reason)
+	if f.offer != nil {
+		n.send(f.from, snapshotFailedMessage(f.meta.Index, f.meta.Term, reason))
+		return
+	}
+	n.restoreFromNext(f.from)
+}
+
+// abandonFetch ends a transfer and removes what came of it.
+func (n *Node) abandonFetch(reason string) {
+	f := n.fetch
 	n.fetch = nil
 	n.logger.Warn("snapshot not received", "from", hex(f.from), "index", f.meta.Index, "reason", reason)
 	n.snapLane.Do(func() error {
@@ -167,11 +191,6 @@ func (n *Node) giveUp(reason string) {
 			n.logger.Warn("partial snapshot not removed", "index", f.meta.Index, "error", err)
 		}
 	})
-	if f.offer != nil {
-		n.send(f.from, snapshotFailedMessage(f.meta.Index, f.meta.Term, reason))
-		return
-	}
-	n.restoreState(n.nextPeer(f.from))
 }
 
 // snapshotFailed hears from the other side of a transfer that it is over.

@@ -3,6 +3,7 @@ package raftnode_test
 import (
 	cryptorand "crypto/rand"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,7 +15,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
@@ -65,51 +65,19 @@ type node struct {
 	fault   func(memfs.Op) error // decides about each file operation
 }
 
-type timer struct {
-	at time.Duration
-	f  func()
-}
-
-type job struct {
-	work func() error
-	done func(error)
-}
-
-type lane struct {
-	n    *node
-	jobs []job
-}
-
-func (l *lane) Do(work func() error, done func(error)) {
-	l.jobs = append(l.jobs, job{work, done})
-}
-
-// envelope is a message in flight: encoded, so that no two nodes share memory.
-type envelope struct {
-	from, to uint64
-	kind     string
-	text     string
-	data     []byte
-	held     bool
-}
-
-// filter selects messages; zero fields select all.
-type filter struct {
-	from, to uint64
-	kind     string
-}
-
-func (f filter) matches(e *envelope) bool {
-	return (f.from == 0 || f.from == e.from) && (f.to == 0 || f.to == e.to) && (f.kind == "" || f.kind == e.kind)
-}
-
-func matchesAny(fs []filter, e *envelope) bool {
-	return slices.ContainsFunc(fs, func(f filter) bool { return f.matches(e) })
-}
-
 // newCluster makes the nodes and starts them. Node i has no patience with a silent leader for 10+3(i-1) ticks, so that
 // a script knows who will stand for election first.
 func newCluster(t testing.TB, nodes int, cfg raftnode.Config) *cluster {
+	c := newDisks(t, nodes, cfg)
+	for _, n := range c.nodes {
+		n.open()
+	}
+	c.settle()
+	return c
+}
+
+// newDisks makes nodes that have never been started.
+func newDisks(t testing.TB, nodes int, cfg raftnode.Config) *cluster {
 	c := &cluster{t: t, cfg: cfg, hashes: map[uint64]uint64{}, crashes: rand.New(rand.NewPCG(7, 7))}
 	real := cryptorand.Reader
 	cryptorand.Reader = patience{c}
@@ -129,23 +97,7 @@ func newCluster(t testing.TB, nodes int, cfg raftnode.Config) *cluster {
 		n.fs = memfs.New(id, n.mapRoot())
 		c.nodes = append(c.nodes, n)
 	}
-	for _, n := range c.nodes {
-		n.open()
-	}
-	c.settle()
 	return c
-}
-
-// patience stands in for the randomness that raft draws election timeouts from: rand.Int(Reader, 10) takes the number
-// from the low bits of one byte.
-type patience struct{ c *cluster }
-
-func (p patience) Read(b []byte) (int, error) {
-	clear(b)
-	if p.c.running != nil {
-		b[len(b)-1] = byte(3 * (p.c.running.id - 1))
-	}
-	return len(b), nil
 }
 
 // ramDisk is where bbolt's files cost no disk access, if the system has such a place.
@@ -212,61 +164,6 @@ func (n *node) open() {
 	}
 	n.raft = opened
 	n.guard(opened.Start)
-}
-
-func (n *node) env() env.Env {
-	life := n.life
-	return env.Env{
-		Clock: &clock{n: n, life: life},
-		FS:    n.fs,
-		Net:   port{n},
-		Rand:  rand.New(rand.NewPCG(n.boot.Uint64(), 0)),
-		Post: func(f func()) {
-			if n.life == life {
-				n.posted = append(n.posted, f)
-			}
-		},
-		Lane: func(name string) env.Lane {
-			if n.lanes[name] == nil {
-				n.lanes[name] = &lane{n: n}
-			}
-			return n.lanes[name]
-		},
-	}
-}
-
-type clock struct {
-	n    *node
-	life int
-}
-
-func (c *clock) Now() time.Duration { return c.n.now }
-func (c *clock) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(c.n.now) }
-func (c *clock) After(d time.Duration, f func()) (stop func()) {
-	t := &timer{at: c.n.now + d, f: f}
-	if c.life == c.n.life {
-		c.n.timers = append(c.n.timers, t)
-	}
-	return func() { t.f = func() {} }
-}
-
-type port struct{ n *node }
-
-func (p port) Send(to uint64, m *peerpb.Message) {
-	b, err := proto.Marshal(m)
-	if err != nil {
-		p.n.c.t.Fatal(err)
-	}
-	kind, text := describe(m)
-	e := &envelope{from: p.n.id, to: to, kind: kind, text: text, data: b}
-	if p.n.c.trace && !isIdleHeartbeat(m) {
-		p.n.say("-> n%d %s", to, text)
-	}
-	if matchesAny(p.n.c.cuts, e) {
-		return
-	}
-	e.held = matchesAny(p.n.c.holds, e)
-	p.n.c.network = append(p.n.c.network, e)
 }
 
 // hook sees every file operation.
@@ -337,6 +234,28 @@ func (n *node) crash(power bool) {
 		n.fs = n.fs.CrashClone(n.c.crashes, n.mapRoot())
 	} else {
 		n.fs = n.fs.ProcessCrash()
+		n.unlock()
+	}
+}
+
+// unlock gives the mapped files new inodes. A process that dies lets go of bbolt's file lock; one that a panic ended in
+// the middle of opening the file does not.
+func (n *node) unlock() {
+	err := filepath.WalkDir(n.fs.MapPath(""), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(p); err != nil {
+			return err
+		}
+		return os.WriteFile(p, b, 0o600)
+	})
+	if err != nil {
+		n.c.t.Fatal(err)
 	}
 }
 

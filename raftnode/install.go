@@ -132,7 +132,7 @@ func (n *Node) restored(index uint64, v *apply.View) {
 
 // installRestored puts a fetched snapshot in place of a state that was lost. The log stays where it holds the
 // snapshot's entry, for its tail may be acknowledged; otherwise the log is older or was never committed, and restarts.
-func (n *Node) installRestored() {
+func (n *Node) installRestored(from uint64) {
 	s := n.staged
 	reset := wal.Snapshot{Index: s.meta.Index, Term: s.meta.Term, ConfState: s.meta.ConfState}
 	keep := false
@@ -144,7 +144,14 @@ func (n *Node) installRestored() {
 		n.staged = nil
 		n.snapLane.Do(func() error {
 			return errors.Join(s.gen.Discard(), snap.Remove(n.env.FS, snapDir, s.meta.Index, s.meta.Term))
-		}, func(error) { n.restoreState(n.nextPeer(0)) })
+		}, func(err error) {
+			if err != nil {
+				n.logger.Warn("unused snapshot not removed", "index", s.meta.Index, "error", err)
+			}
+			if !n.stopped {
+				n.restoreFromNext(from)
+			}
+		})
 		return
 	}
 	n.walLane.Do(func() error {

@@ -144,8 +144,8 @@ func (n *Node) turn() {
 // process carries out one Ready. Messages that depend on this node's disk are not in it: they are the Responses of
 // MsgStorageAppend and leave from appendDone.
 func (n *Node) process(rd raft.Ready) {
-	if rd.SoftState != nil {
-		n.observe(rd.SoftState)
+	if rd.SoftState != nil || rd.HardState.GetTerm() > n.term {
+		n.observe()
 	}
 	for _, r := range rd.ReadStates {
 		n.readConfirmed(r)
@@ -230,13 +230,13 @@ func (n *Node) receiveRaft(m *raftpb.Message) {
 	n.schedule()
 }
 
-// observe follows who leads.
-func (n *Node) observe(s *raft.SoftState) {
-	wasLeader, oldLeader := n.role == raft.StateLeader, n.leader
-	n.role, n.leader = s.RaftState, s.Lead
+// observe follows who leads. The same node in a later term is another leader: it has forgotten what it was sent, even if
+// this node never noticed that it was gone.
+func (n *Node) observe() {
+	wasLeader, oldLeader, oldTerm := n.role == raft.StateLeader, n.leader, n.term
 	status := n.raw.BasicStatus()
-	n.term = status.GetTerm()
-	if n.leader == oldLeader && wasLeader == (n.role == raft.StateLeader) {
+	n.role, n.leader, n.term = status.RaftState, status.Lead, status.GetTerm()
+	if n.leader == oldLeader && wasLeader == (n.role == raft.StateLeader) && (n.leader == 0 || n.term == oldTerm) {
 		return
 	}
 	now := n.env.Clock.Now()
@@ -270,6 +270,7 @@ func (n *Node) tick() {
 		n.raw.Tick()
 	}
 	n.pending.expire(now, n.timeoutError)
+	n.forgetDead()
 	n.reads.expire(now, n.timeoutError)
 	n.retryRead(now)
 	n.sealIdle(now)

@@ -8,7 +8,7 @@ import (
 
 // Proposal is a client's write on its way through this node. Done runs exactly once, on the loop.
 type Proposal struct {
-	// Request is an encoded etcdserverpb.InternalRaftRequest. It must not change any more.
+	// Request is an encoded etcdserverpb.InternalRaftRequest. It must not change any more; the node lets go of it at the end.
 	Request []byte
 	Done    func(apply.Response, error)
 
@@ -24,6 +24,7 @@ type Proposal struct {
 type pendingTable struct {
 	byCounter map[uint64]*Proposal
 	order     []*Proposal // oldest first; finished ones are dropped from the front
+	bytes     int         // of the requests that wait
 }
 
 func (t *pendingTable) add(p *Proposal) {
@@ -32,6 +33,7 @@ func (t *pendingTable) add(p *Proposal) {
 	}
 	t.byCounter[p.id.Counter] = p
 	t.order = append(t.order, p)
+	t.bytes += len(p.Request)
 }
 
 func (t *pendingTable) len() int { return len(t.byCounter) }
@@ -44,6 +46,8 @@ func (t *pendingTable) finish(counter uint64, r apply.Response, err error) {
 	}
 	delete(t.byCounter, counter)
 	p.finished = true
+	t.bytes -= len(p.Request)
+	p.Request = nil // p may stay in order for as long as an older one waits: without its weight
 	p.Done(r, err)
 	t.trim()
 }

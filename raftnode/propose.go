@@ -2,6 +2,7 @@ package raftnode
 
 import (
 	"errors"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 
@@ -22,7 +23,8 @@ func (n *Node) Propose(p *Proposal) {
 	case n.stopped:
 		p.Done(apply.Response{}, ErrStopped)
 		return
-	case n.pending.len() >= n.cfg.MaxPending || n.qbytes+len(p.Request) > n.cfg.MaxPendingBytes:
+	case n.pending.len() >= n.cfg.MaxPending, n.pending.bytes+len(p.Request) > n.cfg.MaxPendingBytes,
+		n.qbytes+len(p.Request) > n.cfg.MaxPendingBytes:
 		n.stats.ProposalsFailed++
 		p.Done(apply.Response{}, ErrTooManyRequests)
 		return
@@ -115,6 +117,17 @@ func (n *Node) dequeue(places int, batch []queued) {
 	if len(n.queue) == 0 {
 		n.queue = nil
 	}
+}
+
+// forgetDead drops commands that nobody waits for any more. Without a leader they would fill the queue.
+func (n *Node) forgetDead() {
+	n.queue = slices.DeleteFunc(n.queue, func(q queued) bool {
+		dead := q.own != nil && q.own.finished
+		if dead {
+			n.qbytes -= len(q.Request)
+		}
+		return dead
+	})
 }
 
 // forward sends the node's own waiting commands to the leader: once for each leader. Duplicates that a lost leader's

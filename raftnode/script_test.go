@@ -34,8 +34,11 @@ import (
 //	cut FILTER, heal                     messages that match get lost, until heal
 //	pause N, resume N                    the node's loop does not run
 //	hold-lane N LANE, step-lane N LANE [n=N], release-lane N LANE
-//	crash N [power], crash-at N op=N, open N
-//	fail N op=KIND name=PREFIX [once]    file operations of that kind return an error
+//	crash N [power], open N
+//	crash-at N op=N                      crashes at the n-th file operation from now
+//	crash-at N kind=KIND name=PREFIX     crashes at the next such file operation
+//	fail N kind=KIND name=PREFIX [once]  such file operations return an error
+//	works N                              nothing fails any more
 //	remove N NAME, rot N NAME at=N, files N [DIR]
 //	status NODES
 //	trace on|off                         tells also what is sent, synced and renamed
@@ -248,25 +251,35 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 	case "crash":
 		n.crash(d.HasArg("power"))
 	case "crash-at":
-		n.crashAt = number(t, d, "op", 1)
+		if !d.HasArg("kind") {
+			n.crashAt = number(t, d, "op", 1)
+			break
+		}
+		f := match(t, d)
+		n.fault = func(op memfs.Op) error {
+			if f(op) {
+				panic(memfs.Crash{Op: op})
+			}
+			return nil
+		}
 	case "open":
 		if n.raft != nil {
 			d.Fatalf(t, "node %d is up", n.id)
 		}
 		n.open()
 	case "fail":
-		var kind, prefix string
-		d.ScanArgs(t, "op", &kind)
-		d.ScanArgs(t, "name", &prefix)
+		f, once := match(t, d), d.HasArg("once")
 		n.fault = func(op memfs.Op) error {
-			if string(op.Kind) != kind || !strings.HasPrefix(op.Name, prefix) {
+			if !f(op) {
 				return nil
 			}
-			if d.HasArg("once") {
+			if once {
 				n.fault = nil
 			}
 			return errors.New("input/output error")
 		}
+	case "works":
+		n.fault = nil
 	case "remove":
 		for _, name := range removalOrder(n, d.CmdArgs[1].Key) {
 			if err := n.fs.Remove(name); err != nil {
@@ -286,6 +299,14 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 	default:
 		d.Fatalf(t, "unknown command")
 	}
+}
+
+// match selects file operations by kind and by the beginning of the name.
+func match(t *testing.T, d *datadriven.TestData) func(memfs.Op) bool {
+	var kind, prefix string
+	d.ScanArgs(t, "kind", &kind)
+	d.ScanArgs(t, "name", &prefix)
+	return func(op memfs.Op) bool { return string(op.Kind) == kind && strings.HasPrefix(op.Name, prefix) }
 }
 
 // removalOrder is a directory's content and then itself.

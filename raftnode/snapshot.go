@@ -85,7 +85,6 @@ func (n *Node) makeSnapshot() {
 		meta snap.Meta
 		read *snap.Reader
 	)
-	old := n.snaps.file
 	n.applyLane.Do(func() error {
 		if _, err := n.state.flush(n.env.Clock); err != nil {
 			return err
@@ -108,6 +107,8 @@ func (n *Node) makeSnapshot() {
 			return
 		}
 		start := n.env.Clock.Now()
+		old := n.snaps.file
+		n.snaps.file = nil // it goes first, and whether or not there will be another, it is not to be had any more
 		n.snapLane.Do(func() (err error) {
 			read, err = n.writeSnapshot(old, meta, pin)
 			return err
@@ -169,7 +170,7 @@ func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 		return
 	}
 	f := n.snaps.file
-	if q.GetIndex() == 0 && f == nil {
+	if q.GetIndex() == 0 && (f == nil || f.meta.Index < n.mem.baseIndex) {
 		n.makeSnapshot() // the asker asks again
 		return
 	}

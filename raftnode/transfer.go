@@ -9,12 +9,11 @@ import (
 
 // transfer is a handover of leadership under way.
 type transfer struct {
-	target   uint64
-	named    bool // the caller chose the target: no other will do
-	tried    []uint64
-	ticks    int
-	done     func(error)
-	fromTerm uint64
+	target uint64
+	named  bool // the caller chose the target: no other will do
+	tried  []uint64
+	ticks  int
+	done   func(error)
 }
 
 // TransferLeadership hands leadership to target, or with target 0 to the most caught-up voter that was heard lately;
@@ -33,7 +32,7 @@ func (n *Node) TransferLeadership(target uint64, done func(error)) {
 	case target != 0 && !slices.Contains(n.mem.conf.GetVoters(), target):
 		done(ErrBadTransferee)
 	default:
-		n.transfer = &transfer{target: target, named: target != 0, done: done, fromTerm: n.term}
+		n.transfer = &transfer{target: target, named: target != 0, done: done}
 		n.tryTransfer()
 	}
 }
@@ -86,9 +85,14 @@ func (n *Node) transferTick() {
 	n.endTransfer(ErrTransferTimeout)
 }
 
-// transferObserved ends a transfer as soon as this node follows another leader.
+// transferObserved ends a transfer as soon as this node follows another leader: well, unless another one was named.
 func (n *Node) transferObserved() {
-	if n.transfer != nil && n.leader != 0 && n.leader != n.self.Member {
+	t := n.transfer
+	switch {
+	case t == nil || n.leader == 0 || n.leader == n.self.Member:
+	case t.named && n.leader != t.target:
+		n.endTransfer(ErrTransferTimeout)
+	default:
 		n.endTransfer(nil)
 	}
 }

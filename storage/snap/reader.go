@@ -87,8 +87,8 @@ func (r *Reader) Verify() error {
 // onlyReader hides everything but Read, so that CopyBuffer uses its buffer.
 type onlyReader struct{ io.Reader }
 
-// Content returns the content, from its start. At its end, and only there, an error that matches ErrDamaged tells that what
-// was read cannot be trusted: use nothing before io.EOF.
+// Content returns the content, from its start. At its end, and only there, an error that matches ErrDamaged tells that
+// what was read cannot be trusted: use nothing before io.EOF.
 func (r *Reader) Content() io.Reader { return &content{r: r, digest: xxhash.New()} }
 
 type content struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/quorumkv/quorumkv/internal/env"
 )
 
-// ErrWrongOffset is returned for a chunk that does not follow the last one: a duplicate, or one from after a gap. Nothing was
-// written; ask for Offset.
+// ErrWrongOffset is returned for a chunk that does not follow the last one: a duplicate, or one from after a gap.
+// Nothing was written; ask for Offset.
 var ErrWrongOffset = errors.New("snapshot chunk has the wrong offset")
 
 // Receiver puts a snapshot file together from chunks, in order. End it with Finish or Abort; Abort may follow an error.
@@ -57,8 +57,8 @@ func (r *Receiver) Chunk(off int64, data []byte) error {
 	return nil
 }
 
-// Finish verifies the whole file and gives it its name, durably. The error matches ErrDamaged if the chunks do not make up
-// the snapshot that was announced. Only when it returns nil is there one.
+// Finish verifies the whole file and gives it its name, durably. The error matches ErrDamaged if the chunks do not make
+// up the snapshot that was announced. Only when it returns nil is there one.
 func (r *Receiver) Finish() error {
 	if err := r.finish(); err != nil {
 		r.err = err

@@ -1,5 +1,5 @@
-// Package snap keeps whole copies of the state in files, to be sent to followers whose entries are gone, and received from
-// leaders. It knows nothing of what the content means.
+// Package snap keeps whole copies of the state in files, to be sent to followers whose entries are gone, and received
+// from leaders. It knows nothing of what the content means.
 //
 // Invariants:
 //   - A file under a snapshot's name is complete, synced, and was verified against its checksum when it was received. It
@@ -24,9 +24,9 @@
 //	    40     4  length of the ConfState (protobuf) plus one; 0 = none
 //	    44     4  CRC-32C of the ConfState and of bytes 0..44
 //
-// Content comes first so that a file can be written while its length and checksum are still unknown, and so that it may be
-// handed as it is to anyone who wants the state file alone. Two checksums, because the footer must be trustworthy before
-// gigabytes of content were read.
+// Content comes first so that a file can be written while its length and checksum are still unknown, and so that it may
+// be handed as it is to anyone who wants the state file alone. Two checksums, because the footer must be trustworthy
+// before gigabytes of content were read.
 //
 // All functions block on files and belong on one lane; there are no goroutines.
 package snap

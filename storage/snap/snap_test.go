@@ -220,8 +220,8 @@ func TestReceiveRefuses(t *testing.T) {
 	}
 }
 
-// TestCrash crashes before every operation of writing and receiving: a snapshot that is listed is whole, one that was finished is
-// there, and Sweep leaves nothing else.
+// TestCrash crashes before every operation of writing and receiving: a snapshot that is listed is whole, one that was
+// finished is there, and Sweep leaves nothing else.
 func TestCrash(t *testing.T) {
 	eachSeed(t, 8, func(t *testing.T, seed uint64) {
 		content := noise(rand.New(rand.NewPCG(seed, 2)), 3000)

@@ -56,8 +56,8 @@ func (t trailer) encode() ([]byte, error) {
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// decodeFooter reads the last bytes of a file of that size. They are not to be trusted before decodeConf has checked them
-// together with the ConfState.
+// decodeFooter reads the last bytes of a file of that size. They are not to be trusted before decodeConf has checked
+// them together with the ConfState.
 func decodeFooter(b []byte, fileSize int64) (t trailer, hasConf bool, err error) {
 	if len(b) != footerSize || string(b[:8]) != footerMagic {
 		return t, false, fmt.Errorf("no footer at the end of %d bytes", fileSize)

@@ -11,7 +11,8 @@ import (
 // chunkBytes is the size of the writes and reads that this package makes.
 const chunkBytes = 256 << 10
 
-// Writer makes a snapshot file out of the content written to it. End it with Finish or Abort; either may follow an error.
+// Writer makes a snapshot file out of the content written to it. End it with Finish or Abort; either may follow an
+// error.
 type Writer struct {
 	unfinished
 	meta   Meta
@@ -61,8 +62,8 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-// Finish completes the snapshot: trailer, sync, name, directory. Only when it returns nil is there one; after an error what
-// was written is removed.
+// Finish completes the snapshot: trailer, sync, name, directory. Only when it returns nil is there one; after an error
+// what was written is removed.
 func (w *Writer) Finish() error {
 	if err := w.finish(); err != nil {
 		w.err = err

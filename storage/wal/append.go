@@ -22,8 +22,8 @@ type Record struct {
 // maxIdleBuffer is the largest buffer kept between appends.
 const maxIdleBuffer = 4 << 20
 
-// Append writes a record. With sync set it is durable on return, with everything written before it. Without, it may vanish
-// in a crash, whole, with what follows; the next Append syncs it before it writes (W1).
+// Append writes a record. With sync set it is durable on return, with everything written before it. Without, it may
+// vanish in a crash, whole, with what follows; the next Append syncs it before it writes (W1).
 //
 // After an error nothing is known about the record, and the log refuses all further work. The exception is
 // env.ErrNoSpace: no segment could be made for the record, nothing was written, and the log is as it was.

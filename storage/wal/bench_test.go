@@ -69,8 +69,8 @@ func benchLog(t testing.TB, f env.FS, segmentBytes int64) *Log {
 	return l
 }
 
-// BenchmarkAppendSync appends to a real directory (TMPDIR decides on which disk): batches of entries of 256 bytes, each batch
-// durable before the next.
+// BenchmarkAppendSync appends to a real directory (TMPDIR decides on which disk): batches of entries of 256 bytes, each
+// batch durable before the next.
 func BenchmarkAppendSync(b *testing.B) {
 	for _, count := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprintf("entries=%d", count), func(b *testing.B) {

@@ -44,11 +44,11 @@ type link struct {
 	broken string
 }
 
-// chain follows the segments from the newest back to the oldest, and returns them oldest first, and those that have no place
-// in it: boots that added nothing were replaced by the next one, which took over their predecessor.
+// chain follows the segments from the newest back to the oldest, and returns them oldest first, and those that have no
+// place in it: boots that added nothing were replaced by the next one, which took over their predecessor.
 //
-// By W5 the chain may end at a segment whose predecessor is gone only if nothing older exists. A gap in the middle becomes a
-// broken link, so that replay can say which entries are behind it.
+// By W5 the chain may end at a segment whose predecessor is gone only if nothing older exists. A gap in the middle
+// becomes a broken link, so that replay can say which entries are behind it.
 func (d directory) chain(f env.FS, dir string, cfg Config, w *window) (links []link, replaced []uint64, err error) {
 	rest := slices.Clone(d.numbers)
 	for len(rest) > 0 {

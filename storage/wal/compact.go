@@ -2,8 +2,8 @@ package wal
 
 import "fmt"
 
-// Compact removes the segments that hold only entries up to index, which must be durable elsewhere. It never removes the
-// current segment, so some of those entries usually stay. Each removal is durable before the next (W5).
+// Compact removes the segments that hold only entries up to index, which must be durable elsewhere. It never removes
+// the current segment, so some of those entries usually stay. Each removal is durable before the next (W5).
 func (l *Log) Compact(index uint64) error {
 	if err := l.usable(); err != nil {
 		return err

@@ -25,9 +25,9 @@ func fork(w *writer, fs *memfs.FS) (*writer, error) {
 	return &c, c.open()
 }
 
-// TestCrashImages cuts the power at random moments of random runs, thousands of times, and each time expects everything whose
-// Append(sync) had returned, and never a torn write taken for corruption. Some images are continued, so that crashes follow
-// crashes.
+// TestCrashImages cuts the power at random moments of random runs, thousands of times, and each time expects everything
+// whose Append(sync) had returned, and never a torn write taken for corruption. Some images are continued, so that
+// crashes follow crashes.
 func TestCrashImages(t *testing.T) {
 	images := 0
 	eachSeed(t, 100, func(t *testing.T, seed uint64) {
@@ -82,8 +82,8 @@ func crashRun(seed uint64, steps int) (images int, err error) {
 	return images, nil
 }
 
-// TestCrashAtEveryOperation runs one script again and again, each time ending before its k-th file operation, and opens what a
-// power cut or a kill leaves there. Opening is cut short in the same way.
+// TestCrashAtEveryOperation runs one script again and again, each time ending before its k-th file operation, and opens
+// what a power cut or a kill leaves there. Opening is cut short in the same way.
 func TestCrashAtEveryOperation(t *testing.T) {
 	eachSeed(t, 4, func(t *testing.T, seed uint64) {
 		for k := 1; ; k++ {
@@ -163,8 +163,8 @@ func crashDuringOpen(w *writer, fs *memfs.FS, seed uint64) error {
 	return checkImage(w, image.ProcessCrash())
 }
 
-// TestFailingDisk lets writes, syncs and names fail. After an error the log must refuse everything; a new process, or one after
-// a power cut, must find all that was acknowledged.
+// TestFailingDisk lets writes, syncs and names fail. After an error the log must refuse everything; a new process, or
+// one after a power cut, must find all that was acknowledged.
 func TestFailingDisk(t *testing.T) {
 	failures, full := 0, 0
 	eachSeed(t, 60, func(t *testing.T, seed uint64) {

@@ -10,8 +10,8 @@ var le = binary.LittleEndian
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// segmentCRC starts every checksum in a segment. Checksums of the same bytes under two numbers of one log always differ:
-// a CRC maps different 32-bit starts to different ends, and distinct numbers below 2^32 to distinct starts.
+// segmentCRC starts every checksum in a segment. Checksums of the same bytes under two numbers of one log always
+// differ: a CRC maps different 32-bit starts to different ends, and distinct numbers below 2^32 to distinct starts.
 type segmentCRC uint32
 
 func newSegmentCRC(seed [16]byte, number uint64) segmentCRC {

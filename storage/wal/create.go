@@ -151,9 +151,9 @@ func openBlank(f env.FS, name string) (env.File, int64, error) {
 	return file, size, nil
 }
 
-// PrepareSegment makes a blank segment file ahead of need, so that the append that fills the current one does not wait for
-// it. It may run on another lane than the Log's: the file gets the name that the Log looks for in one step, complete. bytes
-// is Config.SegmentBytes. Nothing happens if one is prepared already.
+// PrepareSegment makes a blank segment file ahead of need, so that the append that fills the current one does not wait
+// for it. It may run on another lane than the Log's: the file gets the name that the Log looks for in one step,
+// complete. bytes is Config.SegmentBytes. Nothing happens if one is prepared already.
 func PrepareSegment(f env.FS, dir string, bytes int64) error {
 	cfg, err := Config{SegmentBytes: bytes}.validate()
 	if err != nil {

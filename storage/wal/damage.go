@@ -2,9 +2,9 @@ package wal
 
 import "fmt"
 
-// CorruptError says that entries which were on disk, and may have been acknowledged, can no longer be read. The node must
-// not vote or acknowledge anything with this log (section 4.6 of the reliability page says what to do instead). Nothing was
-// changed on disk.
+// CorruptError says that entries which were on disk, and may have been acknowledged, can no longer be read. A node must
+// not vote or acknowledge anything with such a log: fetch what is missing from its peers first. Nothing was changed on
+// disk.
 type CorruptError struct {
 	// Segment is the file that holds the damage.
 	Segment string

@@ -1,6 +1,7 @@
-// Package wal is what a node writes down before it says anything: who it is (identity), what it promised (hardstate), and
-// the raft log (the directory of segments). The log answers one question after a crash without guessing: is damage at the
-// end of the log a write that was never acknowledged (torn, cut off silently), or one that was (corrupt, refused)?
+// Package wal is what a node writes down before it says anything: who it is (identity), what it promised (hardstate),
+// and the raft log (the directory of segments). The log answers one question after a crash without guessing: is damage
+// at the end of the log a write that was never acknowledged (torn, cut off silently), or one that was (corrupt,
+// refused)?
 //
 // # Invariants
 //
@@ -9,31 +10,38 @@
 //
 // W2: the state's applied index never passes the log's end. A log that ends before it has lost entries.
 //
-// W3: a segment's file gets its name only after its header and first frame are synced, and nothing else is written before
-// the name is durable. So a named segment always has a valid header, and damage to its first bytes (Born) is corruption.
+// W3: a segment's file gets its name only after its header and first frame are synced, and nothing else is written
+// before the name is durable. So a named segment always has a valid header, and damage to its first bytes (Born) is
+// corruption.
 //
-// W4: every boot starts a new segment and writes the last frame once more into it. So nothing is appended after a torn
-// tail, nothing is truncated, and a tail that a failed sync left only in the page cache becomes durable.
+// W4: every boot starts a new segment and writes the last frame with content once more into it. So nothing is appended
+// after a torn tail, nothing is truncated, and a tail that a failed sync left only in the page cache becomes durable. A
+// segment that holds no more than such a copy is replaced by the next boot's: restarts alone take no space.
 //
 // W5: segments are removed oldest first, each removal durable before the next. So those that exist form one chain.
 //
 // # The rule that classifies
 //
-// Every frame says where it attaches: the index before its first entry, and the term of the entry there. If the log read so
-// far has an entry of that index and term, then by raft's Log Matching property it has everything that the log had when the
-// frame was written, so whatever lay damaged in between is not missed (a torn seal, a superseded entry, the original of a
-// rewritten frame). If it has not, and the damage is proven to have been synced, entries are missing: [CorruptError].
-// Comparing indexes alone would not do: the damaged frame may have overwritten entries.
+// Every frame says where it attaches: the index before its first entry, and the term of the entry there. If the log
+// read so far has an entry of that index and term, then by raft's Log Matching property the two share everything up to
+// it; with the frame's own entries behind it, the log is what it was when the frame was written. So whatever lay
+// damaged in between is not missed: a torn seal, superseded entries, the original of a rewritten frame. If the log has
+// no such entry, or the frame's payload is damaged too, and the damage is proven to have been synced, entries are
+// missing: [CorruptError]. Comparing indexes alone would not do: the damaged frame may have overwritten entries.
 //
-// Proof that a damaged frame was synced is any of: a valid frame header after it (W1); the next segment's header (W3); its
-// place in a segment's first Born bytes (W3); the applied index (W2). Without proof it is torn: the log ends before it. One
-// case stays open: damage to the very last synced frame before its seal is written looks like a torn write. The seal comes
-// after 50 ms of quiet, or with the next frame.
+// Example. Frame 1 holds entries 2 to 5 of term 1, frame 2 overwrites 4 with term 2, frame 3 holds 5 of term 2. With
+// frame 2 unreadable, frame 3 (after index 4) fits the index 4 that frame 1 left, but wants term 2 there: corrupt. Had
+// frame 3 been another overwrite of 4, after index 3 and term 1, it would attach and nothing would be missing.
+//
+// Proof that a damaged frame was synced is any of: a valid frame header after it (W1); the next segment's header (W3);
+// its place in a segment's first Born bytes (W3); the applied index (W2). Without proof it is torn: the log ends before
+// it. One case stays open: damage to the very last synced frame before its seal is written looks like a torn write. The
+// seal comes after 50 ms of quiet, or with the next frame.
 //
 // # Files
 //
-// Numbers are little endian, checksums CRC-32C. The log's checksums start from a seed made of the node's incarnation and the
-// segment's number, so that a stale block of another segment or another node never passes for a frame.
+// Numbers are little endian, checksums CRC-32C. The log's checksums start from a seed made of the node's incarnation
+// and the segment's number, so that a stale block of another segment or another node never passes for a frame.
 //
 // A segment, wal/<number>.log (16 hex digits), preallocated and zero-filled:
 //
@@ -74,9 +82,10 @@
 //	    52     4  header checksum: bytes 0..52
 //	    56     n  payload
 //
-// The payload of an entries frame is its entries, one after the other. That of a reset frame is the length of a ConfState
-// plus one (4 bytes; 0 = none), the ConfState, then entries; the frame discards the log and starts it anew after the
-// snapshot at (First-1, PrevTerm). A seal has none: it is the proof for the frame before it, and is itself never synced for.
+// The payload of an entries frame is its entries, one after the other. That of a reset frame is the length of a
+// ConfState plus one (4 bytes; 0 = none), the ConfState, then entries; the frame discards the log and starts it anew
+// after the snapshot at (First-1, PrevTerm). A seal has none: it is the proof for the frame before it, and is itself
+// never synced for.
 //
 //	offset  size  entry field
 //	     0     8  index
@@ -108,7 +117,7 @@
 //
 // # Calling order
 //
-// Create once, then at every start Open, which returns the entries and a Log to append to. A Log belongs to one lane; it
-// has no goroutines. After an error that leaves the disk's content in doubt it refuses all further work: a failed fsync
-// may have dropped pages that a second, successful one will not write. The process must stop and recover.
+// Create once, then at every start Open, which returns the entries and a Log to append to. A Log belongs to one lane;
+// it has no goroutines. After an error that leaves the disk's content in doubt it refuses all further work: a failed
+// fsync may have dropped pages that a second, successful one will not write. The process must stop and recover.
 package wal

@@ -107,7 +107,8 @@ func encodeFrame(b []byte, crc segmentCRC, h *frameHeader, conf []byte, entries 
 	return b
 }
 
-// decodeFrameHeader reads a header and says whether b starts with one. Nothing in it was compared with its neighbours yet.
+// decodeFrameHeader reads a header and says whether b starts with one. Nothing in it was compared with its neighbours
+// yet.
 func decodeFrameHeader(b []byte, crc segmentCRC) (frameHeader, bool) {
 	if len(b) < frameHeaderSize || !frameMagic(le.Uint32(b)) {
 		return frameHeader{}, false

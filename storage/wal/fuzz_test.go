@@ -30,8 +30,8 @@ func seedFrames(t testing.TB) [][]byte {
 	}
 }
 
-// FuzzFrame decodes arbitrary bytes twice: as they are, and with the checksums made right, so that what lies behind them is
-// reached. What decodes must encode to the same bytes.
+// FuzzFrame decodes arbitrary bytes twice: as they are, and with the checksums made right, so that what lies behind
+// them is reached. What decodes must encode to the same bytes.
 func FuzzFrame(f *testing.F) {
 	for _, b := range seedFrames(f) {
 		f.Add(b)
@@ -84,7 +84,8 @@ func FuzzSegment(f *testing.F) {
 	must(f, l.Append(Record{Entries: run(2, 4, 1), Commit: 2}, true))
 	must(f, l.Seal(3))
 	must(f, l.Append(Record{Entries: run(4, 5, 2)}, true))
-	must(f, l.Append(Record{Reset: &Snapshot{Index: 9, Term: 3, ConfState: origin.ConfState}, Entries: run(10, 10, 3)}, true))
+	reset := Snapshot{Index: 9, Term: 3, ConfState: origin.ConfState}
+	must(f, l.Append(Record{Reset: &reset, Entries: run(10, 10, 3)}, true))
 	name := segmentName(testDir, l.number)
 	whole := readFile(s, name)
 	f.Add(whole[segmentHeaderUnit:l.off], uint64(0))
@@ -119,7 +120,8 @@ func FuzzSegmentHeader(f *testing.F) {
 	for _, c := range []*raftpb.ConfState{nil, origin.ConfState} {
 		conf, err := encodeConf(c)
 		must(f, err)
-		h := segmentHeader{number: 3, prev: 2, lastSeq: 8, chain: 4, bootCopy: true, lastIndex: 9, lastTerm: 2, snap: origin, born: 600}
+		h := segmentHeader{number: 3, prev: 2, lastSeq: 8, chain: 4, bootCopy: true, lastIndex: 9, lastTerm: 2,
+			snap: origin, born: 600}
 		f.Add(encodeSegmentHeader(nil, fuzzCRC, &h, conf))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

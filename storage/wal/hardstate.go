@@ -8,16 +8,16 @@ import (
 	"github.com/quorumkv/quorumkv/internal/env"
 )
 
-// HardState is what the node promised to others. Peers can give back entries, never a vote: so it is kept apart from the log,
-// twice.
+// HardState is what the node promised to others. Peers can give back entries, never a vote: so it is kept apart from
+// the log, twice.
 type HardState struct {
 	Term, Vote uint64
 	// BootEpoch grows at every start.
 	BootEpoch uint64
 }
 
-// ErrHardStateLost says that both copies are damaged: the node does not know any more whom it voted for, and must rejoin as
-// a new member.
+// ErrHardStateLost says that both copies are damaged: the node does not know any more whom it voted for, and must
+// rejoin as a new member.
 var ErrHardStateLost = errors.New("hard state is lost")
 
 const (
@@ -27,9 +27,9 @@ const (
 	hardUsed      = 44 // bytes of a copy that mean something
 )
 
-// HardStateFile keeps two copies. Save makes the first durable before it touches the second, so at any crash one of them is
-// whole and holds the last state that was saved. Alternating between two slots would not do: a vote would then stand in one
-// of them only, and damage to it would bring back the state before.
+// HardStateFile keeps two copies. Save makes the first durable before it touches the second, so at any crash one of
+// them is whole and holds the last state that was saved. Alternating between two slots would not do: a vote would then
+// stand in one of them only, and damage to it would bring back the state before.
 type HardStateFile struct {
 	file env.File
 	seq  uint64
@@ -53,11 +53,11 @@ func CreateHardState(f env.FS, hs HardState) (*HardStateFile, error) {
 	return &HardStateFile{file: file, seq: 1, last: hs}, nil
 }
 
-// OpenHardState reads the newest intact copy and writes both anew. The error matches fs.ErrNotExist if there is no file, and
-// ErrHardStateLost if no copy is intact.
+// OpenHardState reads the newest intact copy and writes both anew. The error matches fs.ErrNotExist if there is no
+// file, and ErrHardStateLost if no copy is intact.
 //
-// It writes even if both look fine: after a failed sync, what this process reads may be in the page cache only. The state
-// that is returned is durable.
+// It writes even if both look fine: after a failed sync, what this process reads may be in the page cache only. The
+// state that is returned is durable.
 func OpenHardState(f env.FS) (*HardStateFile, HardState, error) {
 	file, err := f.Open(hardStateName)
 	if err != nil {
@@ -93,7 +93,8 @@ func recoverHardState(file env.File) (*HardStateFile, error) {
 	return h, nil
 }
 
-// readHardState reads one copy. A sector that cannot be read is damage like any other: the second copy is there for that.
+// readHardState reads one copy. A sector that cannot be read is damage like any other: the second copy is there for
+// that.
 func readHardState(file env.File, i int) (uint64, HardState, error) {
 	var b [hardUsed]byte
 	if err := readAt(file, b[:], int64(i)*hardCopySize); err != nil {

@@ -55,8 +55,8 @@ func TestHardStateSurvives(t *testing.T) {
 	must(t, h.Save(HardState{Term: 12, Vote: 5, BootEpoch: 9}))
 }
 
-// TestHardStateDamage: any damage to one copy is repaired from the other and never brings back an older state; damage to both is
-// not guessed at.
+// TestHardStateDamage: any damage to one copy is repaired from the other and never brings back an older state; damage
+// to both is not guessed at.
 func TestHardStateDamage(t *testing.T) {
 	want := HardState{Term: 5, Vote: 6, BootEpoch: 7}
 	rng := newRand(1)
@@ -111,8 +111,8 @@ func TestHardStateUnreadableCopy(t *testing.T) {
 	}
 }
 
-// TestHardStateCrash crashes before every operation of create, save and open, and expects the state saved last or the one being
-// saved. What Open has returned once must never be taken back.
+// TestHardStateCrash crashes before every operation of create, save and open, and expects the state saved last or the
+// one being saved. What Open has returned once must never be taken back.
 func TestHardStateCrash(t *testing.T) {
 	a, b, c := HardState{Term: 1}, HardState{Term: 2, Vote: 9}, HardState{Term: 3, Vote: 8, BootEpoch: 1}
 	eachSeed(t, 20, func(t *testing.T, seed uint64) {
@@ -163,7 +163,8 @@ func TestHardStateCrash(t *testing.T) {
 	})
 }
 
-// TestHardStateFailedSync: what a process reads after a failed sync may be in the page cache only. Open makes it durable.
+// TestHardStateFailedSync: what a process reads after a failed sync may be in the page cache only. Open makes it
+// durable.
 func TestHardStateFailedSync(t *testing.T) {
 	eachSeed(t, 50, func(t *testing.T, seed uint64) {
 		rng := newRand(seed)

@@ -17,9 +17,9 @@ type Snapshot struct {
 
 // Config is fixed for the life of a log, but for SegmentBytes, which may differ from boot to boot.
 type Config struct {
-	// SegmentBytes is the size of a segment file; 0 means 64 MiB. It is also the unit in which compaction frees space, so
-	// very large segments hold disk space for long, and very small ones cost two extra syncs each. A record larger than a
-	// segment gets a segment of its own size.
+	// SegmentBytes is the size of a segment file; 0 means 64 MiB. It is also the unit in which compaction frees space,
+	// so very large segments hold disk space for long, and very small ones cost two extra syncs each. A record larger
+	// than a segment gets a segment of its own size.
 	SegmentBytes int64
 	// Seed goes into every checksum: the node's incarnation. Opening a log with another seed finds nothing valid in it.
 	Seed [16]byte

@@ -83,7 +83,8 @@ func TestRollAndCompact(t *testing.T) {
 	}
 }
 
-// TestOldestSegmentOverwrites: after compaction the log may start with a frame that overwrote the end of a removed segment.
+// TestOldestSegmentOverwrites: after compaction the log may start with a frame that overwrote the end of a removed
+// segment.
 func TestOldestSegmentOverwrites(t *testing.T) {
 	s := newScripted(t)
 	s.put("a", 2, 60, 1)
@@ -282,8 +283,8 @@ func TestAppendRefusesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestSyncs counts them: one per append with content, none for hints and seals, and one ahead of a frame that follows an
-// unsynced one (W1).
+// TestSyncs counts them: one per append with content, none for hints and seals, and one ahead of a frame that follows
+// an unsynced one (W1).
 func TestSyncs(t *testing.T) {
 	s := newScripted(t)
 	syncs := 0

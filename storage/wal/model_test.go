@@ -115,8 +115,8 @@ type writer struct {
 	log *Log
 	rng *rand.Rand
 
-	// states holds what a crash may leave: the last state known to be durable, and one more for each record since. While a
-	// call is under way its outcome is already among them.
+	// states holds what a crash may leave: the last state known to be durable, and one more for each record since.
+	// While a call is under way its outcome is already among them.
 	states []model
 	// term of the records to come. It grows at each start: a leader of an old term does not come back, so no two
 	// different entries ever share index and term.

@@ -12,8 +12,8 @@ import (
 
 // Recovered is what a log held.
 type Recovered struct {
-	// Base is the point before the first entry. Its ConfState is set if the log was created or reset there, and nil if it
-	// got there by compaction.
+	// Base is the point before the first entry. Its ConfState is set if the log was created or reset there, and nil if
+	// it got there by compaction.
 	Base    Snapshot
 	Entries []*raftpb.Entry
 	// CommitHint is the highest commit index found, within the log.
@@ -24,10 +24,10 @@ type Recovered struct {
 	Ignored string
 }
 
-// Open reads a log and readies it for appending: it starts a new segment with the last frame in it, durable on return (W4).
-// applied is the index up to which the state has applied entries, as evidence that the log must reach it (W2); 0 if there
-// is no state. The error is a *CorruptError if synced entries are damaged or missing, and matches fs.ErrNotExist if there
-// is no log.
+// Open reads a log and readies it for appending: it starts a new segment with the last frame in it, durable on return
+// (W4). applied is the index up to which the state has applied entries, as evidence that the log must reach it (W2); 0
+// if there is no state. The error is a *CorruptError if synced entries are damaged or missing, and matches
+// fs.ErrNotExist if there is no log.
 //
 // Segments are read once, in order, through one buffer; only the entries stay in memory.
 func Open(f env.FS, dir string, cfg Config, applied uint64) (*Log, Recovered, error) {
@@ -107,24 +107,27 @@ func (r *replay) brokenLink(links []link, i int) error {
 	l := &links[i]
 	r.hurt(damage{segment: l.name, what: l.broken, blind: true})
 	r.prove("a segment is synced, header first, before it gets its name")
-	r.damage.segment = l.name
+	d := r.damage
 	var last uint64
 	if i+1 < len(links) && links[i+1].broken == "" {
 		last = links[i+1].header.lastIndex
 	}
 	if i == 0 {
-		return r.damage.corrupt(0, last)
+		return d.corrupt(0, last)
 	}
 	first := r.commit() + 1
+	if d.first > 0 {
+		first = min(first, d.first)
+	}
 	if last > 0 {
 		first = min(first, last)
 	}
-	return r.damage.corrupt(first, last)
+	return d.corrupt(first, last)
 }
 
-// boot starts the segment of this life (W4). A last segment that added nothing of its own is replaced, so that a node which
-// restarts again and again does not fill the disk: the new one takes its place behind the same predecessor, with the same
-// copied frame.
+// boot starts the segment of this life (W4). A last segment that added nothing of its own is replaced, so that a node
+// which restarts again and again does not fill the disk: the new one takes its place behind the same predecessor, with
+// the same copied frame.
 func boot(f env.FS, dir string, cfg Config, r *replay, last *segment, d directory, replaced []uint64) (*Log, error) {
 	h := segmentHeader{
 		number:    d.numbers[len(d.numbers)-1] + 1,

@@ -6,7 +6,8 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// replay is the log as far as recovery has read it, and the damage on which the frames to come have yet to pass judgement.
+// replay is the log as far as recovery has read it, and the damage on which the frames to come have yet to pass
+// judgement.
 type replay struct {
 	base    Snapshot // before entries[0]
 	entries []*raftpb.Entry
@@ -99,8 +100,8 @@ func (r *replay) header(h frameHeader, offset int64) error {
 	return nil
 }
 
-// content takes in the intact payload that belongs to the header just seen. The log is complete up to here, so damage before
-// it lost nothing.
+// content takes in the intact payload that belongs to the header just seen. The log is complete up to here, so damage
+// before it lost nothing.
 func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.ConfState) {
 	if r.damage != nil {
 		r.forgive()
@@ -128,9 +129,9 @@ func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.Co
 
 // spoiled records that the payload that belongs to the header just seen cannot be used. d is the damage.
 //
-// The frame would have made up for damage before it, had it not been damaged itself. Now that damage counts, and the header
-// proves that it was synced. Only damage of which nothing is known is let go: it looks like a torn seal in front of a torn
-// frame, which is what a crash may leave.
+// The frame would have made up for damage before it, had it not been damaged itself. Now that damage counts, and the
+// header proves that it was synced. Only damage of which nothing is known is let go: it looks like a torn seal in front
+// of a torn frame, which is what a crash may leave.
 func (r *replay) spoiled(h frameHeader, offset int64, d damage) {
 	if old := r.damage; old != nil {
 		if old.first == 0 && old.proof == "" {
@@ -181,9 +182,9 @@ func (r *replay) missing(index, term uint64) error {
 	return d.corrupt(min(first, index), index)
 }
 
-// intact is the last index that damage of unknown extent cannot have changed. A frame written under the term that the log
-// already ended with cannot have overwritten anything: that term has one leader, and its log only grows. Otherwise what was
-// committed is safe, and no more is known.
+// intact is the last index that damage of unknown extent cannot have changed. A frame written under the term that the
+// log already ended with cannot have overwritten anything: that term has one leader, and its log only grows. Otherwise
+// what was committed is safe, and no more is known.
 func (r *replay) intact(term uint64) uint64 {
 	if term == r.lastTerm() {
 		return r.last()

@@ -57,8 +57,8 @@ func sealedLog(seed uint64, steps int) (*writer, []span, error) {
 	return w, spans, w.log.file.Sync()
 }
 
-// TestRotIsNeverSilent damages logs whose every frame is proven to have been synced. Opening must either find all entries, or
-// refuse with a range that has to do with the damage.
+// TestRotIsNeverSilent damages logs whose every frame is proven to have been synced. Opening must either find all
+// entries, or refuse with a range that has to do with the damage.
 func TestRotIsNeverSilent(t *testing.T) {
 	corrupt, harmless := 0, 0
 	eachSeed(t, 100, func(t *testing.T, seed uint64) {
@@ -86,8 +86,8 @@ func TestRotIsNeverSilent(t *testing.T) {
 	t.Logf("%d refused as corrupt, %d harmless", corrupt, harmless)
 }
 
-// damageSomething flips a bit, or rewrites a sector or page, in the written part of some segment. A stretch as long as the last
-// frame and its seal could take both; those trials damage a single bit only.
+// damageSomething flips a bit, or rewrites a sector or page, in the written part of some segment. A stretch as long as
+// the last frame and its seal could take both; those trials damage a single bit only.
 func damageSomething(w *writer, img *memfs.FS, rng *rand.Rand) (name string, off int64, n int) {
 	s := w.log.segments[rng.IntN(len(w.log.segments))]
 	name = segmentName(testDir, s.number)

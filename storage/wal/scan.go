@@ -17,8 +17,8 @@ type segment struct {
 	added bool
 }
 
-// bound is where a segment ends according to the next one's header. Frames behind it were cut off by the boot that made the
-// next segment, and are not looked at.
+// bound is where a segment ends according to the next one's header. Frames behind it were cut off by the boot that made
+// the next segment, and are not looked at.
 type bound struct {
 	lastSeq uint64
 	ok      bool // false for the newest segment: it may end anywhere
@@ -37,8 +37,8 @@ type scanner struct {
 	end bound
 }
 
-// run reads frames in order. A frame is only ever looked for behind the one before it: where it must be if that one's header
-// is intact, or at the next place where an intact header lies.
+// run reads frames in order. A frame is only ever looked for behind the one before it: where it must be if that one's
+// header is intact, or at the next place where an intact header lies.
 func (s *scanner) run() error {
 	off := s.seg.start
 	for !s.end.reached(s.r.seq) {
@@ -170,9 +170,9 @@ type gap struct {
 	dirty bool
 }
 
-// search looks from off on for the next intact header of a frame that may follow. A frame's bytes cannot be mistaken for
-// one inside another frame's data: a client that stores a copy of this very file can only have copied frames that are older
-// than the one its copy is in, and only newer numbers are looked for.
+// search looks from off on for the next intact header of a frame that may follow. A frame's bytes cannot be mistaken
+// for one inside another frame's data: a client that stores a copy of this very file can only have copied frames that
+// are older than the one its copy is in, and only newer numbers are looked for.
 func (s *scanner) search(off int64) (gap, error) {
 	var g gap
 	for off < s.w.size {

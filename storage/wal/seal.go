@@ -1,8 +1,8 @@
 package wal
 
-// Seal writes a frame without content behind the last one. It needs no sync: if it survives, it proves that the frame before
-// it was synced once, and tells where the log ended; if not, nothing is lost. It does nothing if the last frame is a seal,
-// or was not synced and so has nothing to be proven.
+// Seal writes a frame without content behind the last one. It needs no sync: if it survives, it proves that the frame
+// before it was synced once, and tells where the log ended; if not, nothing is lost. It does nothing if the last frame
+// is a seal, or was not synced and so has nothing to be proven.
 func (l *Log) Seal(commit uint64) error {
 	if err := l.usable(); err != nil {
 		return err
@@ -17,8 +17,8 @@ func (l *Log) Seal(commit uint64) error {
 	return l.appendHint(h, false)
 }
 
-// appendHint writes a seal, which carries the commit index, if there is room and a use for it. A hint is no reason to sync:
-// sync only asks for what was written before.
+// appendHint writes a seal, which carries the commit index, if there is room and a use for it. A hint is no reason to
+// sync: sync only asks for what was written before.
 func (l *Log) appendHint(h frameHeader, sync bool) error {
 	if sync {
 		if err := l.settle(); err != nil {

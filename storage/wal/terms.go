@@ -2,8 +2,8 @@ package wal
 
 import "sort"
 
-// terms knows the term of every entry in the log, and of the one before the first. Terms change rarely, so a handful of runs
-// stands for any number of entries.
+// terms knows the term of every entry in the log, and of the one before the first. Terms change rarely, so a handful of
+// runs stands for any number of entries.
 type terms struct {
 	base uint64 // index before the first entry
 	last uint64 // index of the last entry; base if there is none

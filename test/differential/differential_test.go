@@ -102,7 +102,7 @@ func (h *history) compare(request any) (a answer, ok bool) {
 			strings.Join(h.recent, "\n"))
 		return want, false
 	}
-	h.recent = append(h.recent, text)
+	h.recent = append(h.recent, h.ours.Nodes[node].Name+" "+text)
 	if len(h.recent) > 25 {
 		h.recent = h.recent[1:]
 	}

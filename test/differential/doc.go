@@ -10,7 +10,8 @@
 //   - cluster id, member id and raft term: they belong to the system, not to the history;
 //   - the order of pairs that tie in a sort by something else than the key: etcd's sort is not stable;
 //   - RangeStream with such a target and no order: etcd 3.7.3 miscounts there, and its Range does not;
-//   - HashKV at a revision that was compacted at: etcd answers from memory with the hash before the compaction.
+//   - HashKV at a revision that was compacted at: etcd answers from memory with the hash before the compaction;
+//   - transactions that delete "from this key on" and put: etcd does not see the overlap and fails on it later.
 //
 // A failure prints the seed, the request, both answers and the requests before it:
 //

@@ -9,15 +9,15 @@ type page [pageSize]byte
 
 // cell is one page of a file in its two states.
 //
-// Invariant: a page is written in place only while it is now's alone, that is while now != disk. A page that disk points to
-// is never modified, so clones may share it.
+// Invariant: a page is written in place only while it is now's alone, that is while now != disk. A page that disk
+// points to is never modified, so clones may share it.
 type cell struct {
 	now  *page // what the program sees; nil reads as zeros
 	disk *page // what is durable; nil reads as zeros
 	// dirty has a bit for each sector that the next Sync will make durable.
 	dirty uint8
-	// lost has a bit for each sector where now and disk differ for good: a failed Sync or a lost write. Writing the sector
-	// again clears it.
+	// lost has a bit for each sector where now and disk differ for good: a failed Sync or a lost write. Writing the
+	// sector again clears it.
 	lost uint8
 }
 
@@ -27,8 +27,8 @@ type inode struct {
 	diskSize int64
 	cells    []cell // by page number; shorter than the file when the rest is zeros
 	touched  []int  // page numbers with dirty sectors, each once
-	// early holds, for some sectors that were written more than once since the last Sync, one version in between. A real
-	// disk may have taken any of them.
+	// early holds, for some sectors that were written more than once since the last Sync, one version in between. A
+	// real disk may have taken any of them.
 	early map[int64]*[sectorSize]byte
 }
 
@@ -53,7 +53,8 @@ func (n *inode) read(p []byte, off int64) {
 	}
 }
 
-// write stores p at off. With lost set the sectors never become durable. pick says which intermediate versions to remember.
+// write stores p at off. With lost set the sectors never become durable. pick says which intermediate versions to
+// remember.
 func (n *inode) write(p []byte, off int64, lost bool, pick func() bool) {
 	n.size = max(n.size, off+int64(len(p)))
 	for len(p) > 0 {
@@ -110,7 +111,8 @@ func (n *inode) keepEarly(page, sector int, from *page) {
 	n.early[int64(page)*(pageSize/sectorSize)+int64(sector)] = v
 }
 
-// truncate empties the file in place and gives it a new size. The old content is gone for the program, not yet for the disk.
+// truncate empties the file in place and gives it a new size. The old content is gone for the program, not yet for the
+// disk.
 func (n *inode) truncate(size int64) {
 	for i := range n.cells {
 		c := &n.cells[i]
@@ -133,8 +135,8 @@ func (n *inode) sync() {
 	n.diskSize = n.size
 }
 
-// failSync is a Sync that returned an error: the kernel tried to write each dirty sector once, and forgets that those it
-// could not write were dirty.
+// failSync is a Sync that returned an error: the kernel tried to write each dirty sector once, and forgets that those
+// it could not write were dirty.
 func (n *inode) failSync(keep func() bool) {
 	for _, i := range n.touched {
 		dirty := n.cells[i].dirty

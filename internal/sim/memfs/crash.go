@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// CrashClone returns what a power cut at this moment may leave. The original lives on unless it was killed, so one run can
-// yield any number of crash images. Mapped files are copied as they are now to newMapRoot, an existing empty directory; ""
-// when there are none.
+// CrashClone returns what a power cut at this moment may leave. The original lives on unless it was killed, so one run
+// can yield any number of crash images. Mapped files are copied as they are now to newMapRoot, an existing empty
+// directory; "" when there are none.
 func (m *FS) CrashClone(rng *rand.Rand, newMapRoot string) *FS {
 	c := &crash{rng: rng}
 	out := New(rng.Uint64(), newMapRoot)
@@ -34,8 +34,8 @@ type crash struct {
 	rng *rand.Rand
 }
 
-// share draws how eager the disk was: nothing unsynced survives, everything does, or anything in between. Drawing once per
-// file and not once per sector makes both ends, and single missing sectors, likely.
+// share draws how eager the disk was: nothing unsynced survives, everything does, or anything in between. Drawing once
+// per file and not once per sector makes both ends, and single missing sectors, likely.
 func (c *crash) share() float64 {
 	switch c.rng.IntN(6) {
 	case 0:
@@ -79,8 +79,8 @@ func (c *crash) dir(d *dir) *dir {
 	return out
 }
 
-// survivors picks the changes of names that reached the disk. A journaling file system keeps a prefix of them; others keep,
-// for each name on its own, the state after any of its changes.
+// survivors picks the changes of names that reached the disk. A journaling file system keeps a prefix of them; others
+// keep, for each name on its own, the state after any of its changes.
 func (c *crash) survivors(pending []change) []change {
 	if c.chance(0.5) {
 		return pending[:c.rng.IntN(len(pending)+1)]
@@ -186,8 +186,8 @@ func sortedIfNeeded(touched []int) []int {
 	return out
 }
 
-// copyDir copies both states of a directory. Directories and inodes that have several names, or a name in one state only,
-// stay one.
+// copyDir copies both states of a directory. Directories and inodes that have several names, or a name in one state
+// only, stay one.
 func copyDir(d *dir, dirs map[*dir]*dir, files map[*inode]*inode) *dir {
 	if out, ok := dirs[d]; ok {
 		return out

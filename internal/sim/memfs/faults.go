@@ -44,6 +44,6 @@ func (s *Short) Error() string { return "short write: " + s.Err.Error() }
 
 func (s *Short) Unwrap() error { return s.Err }
 
-// ErrLost is a hook's result for a write that the device acknowledges and never performs: the program goes on, reads show the
-// new bytes until the machine dies, and no Sync makes them durable.
+// ErrLost is a hook's result for a write that the device acknowledges and never performs: the program goes on, reads
+// show the new bytes until the machine dies, and no Sync makes them durable.
 var ErrLost = errors.New("lost write")

@@ -149,8 +149,8 @@ func (f *file) Close() error {
 
 func (m *FS) coin() bool { return m.rng.Uint64()&1 == 0 }
 
-// Rot changes what a file holds, now and on disk, behind everyone's back: bit rot. It is not an operation: no hook sees it.
-// It panics when the range is not inside the file.
+// Rot changes what a file holds, now and on disk, behind everyone's back: bit rot. It is not an operation: no hook sees
+// it. It panics when the range is not inside the file.
 func (m *FS) Rot(name string, off int64, n int, change func(p []byte)) {
 	found, err := m.walk(name)
 	if err != nil {

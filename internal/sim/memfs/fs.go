@@ -8,19 +8,19 @@
 //	size        the last size                    as of the last File.Sync
 //	names       all creates, renames, removes    as of the last FS.SyncDir of that directory
 //
-// [FS.CrashClone] mixes the two: each unsynced sector, size and name independently may or may not have reached the disk,
-// and a sector written twice may hold the version in between. Sectors are atomic. What was synced always survives.
-// [FS.ProcessCrash] is the milder death (SIGKILL): the kernel still has every write, so nothing is lost.
+// [FS.CrashClone] mixes the two: each unsynced sector, size and name independently may or may not have reached the
+// disk, and a sector written twice may hold the version in between. Sectors are atomic. What was synced always
+// survives. [FS.ProcessCrash] is the milder death (SIGKILL): the kernel still has every write, so nothing is lost.
 //
 // Faults enter through one hook, called before each operation (see [FS.SetHook]). A failed File.Sync behaves as on
-// Linux: some of the unsynced sectors are dropped although reads still show them, and a later Sync that succeeds does not
-// bring them back.
+// Linux: some of the unsynced sectors are dropped although reads still show them, and a later Sync that succeeds does
+// not bring them back.
 //
 // Memory: content is kept in 4 KiB pages that exist only once something other than zeros was written, and clones share
 // pages until one of them writes. A preallocated 64 MiB file costs nothing.
 //
-// Files that bbolt maps cannot live here. [FS.MapPath] gives them a place under a real directory; Open, List, Rename and
-// Remove see them, CrashClone copies them as they are (whoever maps them models their crashes).
+// Files that bbolt maps cannot live here. [FS.MapPath] gives them a place under a real directory; Open, List, Rename
+// and Remove see them, CrashClone copies them as they are (whoever maps them models their crashes).
 //
 // There are no goroutines and no locks: an FS belongs to one logical thread. Equal seeds and equal calls give equal
 // results.
@@ -87,8 +87,8 @@ const (
 	OpFree    Kind = "free"
 )
 
-// Op describes an operation that is about to happen. Name is the old name for a rename. Offset and Len are set for reads
-// and writes; for create, Len is the size.
+// Op describes an operation that is about to happen. Name is the old name for a rename. Offset and Len are set for
+// reads and writes; for create, Len is the size.
 type Op struct {
 	Kind   Kind
 	Name   string
@@ -105,9 +105,9 @@ func (o Op) String() string {
 	}
 }
 
-// SetHook makes h run before each operation; nil removes it. An error from h is the operation's result, and the operation
-// does not happen, with three exceptions: [Short] and [ErrLost] from a write, and any error from a sync (see the package
-// comment). A panic in h, by convention with a [Crash], kills the FS before it passes on.
+// SetHook makes h run before each operation; nil removes it. An error from h is the operation's result, and the
+// operation does not happen, with three exceptions: [Short] and [ErrLost] from a write, and any error from a sync (see
+// the package comment). A panic in h, by convention with a [Crash], kills the FS before it passes on.
 func (m *FS) SetHook(h func(Op) error) { m.hook = h }
 
 // Ops counts the operations so far, the current one included.

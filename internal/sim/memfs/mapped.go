@@ -10,8 +10,8 @@ import (
 	"github.com/quorumkv/quorumkv/internal/env"
 )
 
-// MapPath returns the place of a mapped file below the real directory given to New and creates its parents. It panics when
-// there is no such directory, since the caller has no other way on.
+// MapPath returns the place of a mapped file below the real directory given to New and creates its parents. It panics
+// when there is no such directory, since the caller has no other way on.
 func (m *FS) MapPath(name string) string {
 	if m.mapRoot == "" {
 		panic("memfs: MapPath " + name + ": no directory for mapped files was given to New")

@@ -1,0 +1,143 @@
+package raftnode_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/quorumkv/quorumkv/raftnode"
+)
+
+// crashAtEach runs story once for each file operation that it makes on a node, with a crash there: process crashes and
+// power losses in turn. story arms the crash by setting crashAt and returns the node and whether the crash came.
+func crashAtEach(t *testing.T, story func(t *testing.T, op int, power bool) (crashed bool)) {
+	t.Helper()
+	op := 1
+	for ; story(t, op, op%2 == 0); op++ {
+		if t.Failed() {
+			t.Fatalf("crash at operation %d", op)
+		}
+	}
+	if op < 10 {
+		t.Fatalf("only %d crashes: the story does not do what it is for", op)
+	}
+	t.Logf("%d crashes", op-1)
+}
+
+// TestCreationInterrupted cuts the making of a data directory at every file operation. The next start finishes it, and
+// the marker that allowed to start over is gone for good: a node that loses its identity later is refused.
+func TestCreationInterrupted(t *testing.T) {
+	crashAtEach(t, func(t *testing.T, op int, power bool) bool {
+		c := newDisks(t, 1, raftnode.Config{SegmentBytes: 8 << 10})
+		n := c.nodes[0]
+		n.crashAt = op
+		n.open()
+		c.settle()
+		crashed := n.raft == nil
+		if crashed {
+			n.crash(power)
+			n.open()
+			c.settle()
+		}
+		n.crashAt = 0
+		n.propose("put a", putRequest("a", "1"))
+		c.settle()
+		if out := c.take(); !strings.Contains(out, "put a: done at revision 2") {
+			t.Errorf("after a crash at operation %d: %s", op, out)
+		}
+		n.crash(false)
+		if err := n.fs.Remove("identity"); err != nil {
+			t.Fatal(err)
+		}
+		n.open()
+		if out := c.take(); !strings.Contains(out, "identity file is missing") {
+			t.Errorf("after a crash at operation %d and the loss of the identity: %s", op, out)
+		}
+		return crashed
+	})
+}
+
+func TestForeignData(t *testing.T) {
+	c := newCluster(t, 1, raftnode.Config{})
+	n := c.nodes[0]
+	n.crash(false)
+	n.id = 2
+	n.open()
+	if out := c.take(); !strings.Contains(out, "data directory belongs to another member") {
+		t.Error(out)
+	}
+	n.id = 1
+	n.open()
+	c.settle()
+	if n.raft == nil {
+		t.Error("the node does not open its own data any more: ", c.take())
+	}
+}
+
+// behind is a cluster of three whose node 3 has missed more than the log of the others holds.
+func behind(t *testing.T, cfg raftnode.Config) *cluster {
+	t.Helper()
+	cfg.SnapshotEntries, cfg.CatchUpEntries, cfg.SegmentBytes = 20, 5, 8<<10
+	c := newCluster(t, 3, cfg)
+	c.tick(10, c.nodes...)
+	c.node(3).crash(false)
+	c.tick(10, c.up()...)
+	c.node(1).fill(40, 10)
+	c.tick(2, c.up()...)
+	if s := c.node(1).raft.Status(); s.First != 38 {
+		t.Fatalf("the leader's log begins at index %d", s.First)
+	}
+	return c
+}
+
+// converge lets a minute pass at most, until all nodes have applied the same.
+func converge(t *testing.T, c *cluster) {
+	t.Helper()
+	for range 600 {
+		c.tick(1, c.up()...)
+		s := c.node(1).stat
+		same := s.Ready && s.Leader != 0
+		for _, n := range c.nodes {
+			same = same && n.raft != nil && n.stat.Ready && n.stat.Applied == s.Applied && n.stat.Commit == s.Commit
+		}
+		if same {
+			return
+		}
+	}
+	t.Errorf("the nodes do not come together:\n%s", c.take())
+}
+
+// TestInstallInterrupted crashes a follower at every file operation between its start and the end of the installation of
+// a snapshot. It comes back with the old state or with the new one, and catches up.
+func TestInstallInterrupted(t *testing.T) {
+	crashAtEach(t, func(t *testing.T, op int, power bool) bool {
+		c := behind(t, raftnode.Config{ChunkBytes: 12 << 10})
+		n := c.node(3)
+		n.crashAt = op
+		n.open()
+		for range 10 {
+			c.tick(1, c.up()...)
+		}
+		crashed := n.raft == nil
+		if crashed {
+			n.crash(power)
+			n.open()
+		}
+		n.crashAt = 0
+		c.settle()
+		converge(t, c)
+		if left := n.files("snap"); len(left) > 0 {
+			t.Errorf("node 3 keeps %v", left)
+		}
+		c.take()
+		acked := n.fill(1, 10)
+		if acked == 0 {
+			// The leader has not heard of the installation and waits for it, but not for ever.
+			c.tick(101, c.nodes...)
+			acked = n.fill(1, 10)
+		}
+		if n.stat.Applied < 42 || acked == 0 {
+			t.Errorf("node 3 at index %d takes no write: %s", n.stat.Applied, c.take())
+		}
+		return crashed
+	})
+}
