@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -108,6 +109,11 @@ func (n *Node) appliedTo(index uint64, out apply.Outcome) {
 	n.applied, n.view = index, out.View
 	n.compaction.done = false
 	for _, r := range out.Results {
+		if errors.Is(r.Err, apply.ErrDuplicate) {
+			// Executed before, and its client is still here: the first time was inside a snapshot. What it did is not
+			// known any more.
+			r.Err = ErrTimeoutLeaderLost
+		}
 		n.pending.finish(r.ID.Counter, r.Response, r.Err)
 	}
 	n.serveApplied()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -215,6 +216,9 @@ func (n *Node) startRaft() {
 	commit := hardCommit(hint, n.applied, n.mem.last())
 	n.mem.setHard(n.mem.hard.GetTerm(), n.mem.hard.GetVote(), commit)
 	n.caughtUp = commit
+	if n.alone() {
+		n.caughtUp = n.mem.last() // all that is durable here was acknowledged, whatever the hint says
+	}
 	raw, err := raft.NewRawNode(&raft.Config{
 		ID:                        n.self.Member,
 		ElectionTick:              n.cfg.ElectionTicks,
@@ -239,3 +243,6 @@ func (n *Node) startRaft() {
 	n.term = n.mem.hard.GetTerm()
 	n.schedule()
 }
+
+// alone tells whether this node is the only voter: then its own disk is the quorum.
+func (n *Node) alone() bool { return slices.Equal(n.mem.conf.GetVoters(), []uint64{n.self.Member}) }

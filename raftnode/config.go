@@ -42,6 +42,8 @@ type Config struct {
 	// MaxPending is how many client writes may wait on this node at once, and how many forwarded ones the leader
 	// holds; more are refused with ErrTooManyRequests. Default 8,192, at most half of apply's duplicate window.
 	MaxPending int
+	// MaxReads is how many linearizable reads may wait on this node at once; more are refused. Default 65,536.
+	MaxReads int
 	// MaxPendingBytes bounds the same queues in bytes. Default 64 MiB.
 	MaxPendingBytes int
 
@@ -76,6 +78,7 @@ const (
 	defaultBatchCommands   = 4_096
 	defaultMaxPending      = 8_192
 	defaultMaxPendingBytes = 64 << 20
+	defaultMaxReads        = 1 << 16
 
 	// Raft settings that nobody should have to turn; reliability notes in docs/architecture.md.
 	maxSizePerMsg             = 512 << 10
@@ -108,6 +111,7 @@ func (c *Config) validate() error {
 	def(&c.BatchBytes, defaultBatchBytes)
 	def(&c.BatchCommands, defaultBatchCommands)
 	def(&c.MaxPending, defaultMaxPending)
+	def(&c.MaxReads, defaultMaxReads)
 	def(&c.MaxPendingBytes, defaultMaxPendingBytes)
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

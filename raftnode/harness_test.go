@@ -3,7 +3,6 @@ package raftnode_test
 import (
 	cryptorand "crypto/rand"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -234,28 +233,6 @@ func (n *node) crash(power bool) {
 		n.fs = n.fs.CrashClone(n.c.crashes, n.mapRoot())
 	} else {
 		n.fs = n.fs.ProcessCrash()
-		n.unlock()
-	}
-}
-
-// unlock gives the mapped files new inodes. A process that dies lets go of bbolt's file lock; one that a panic ended in
-// the middle of opening the file does not.
-func (n *node) unlock() {
-	err := filepath.WalkDir(n.fs.MapPath(""), func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(p)
-		if err != nil {
-			return err
-		}
-		if err := os.Remove(p); err != nil {
-			return err
-		}
-		return os.WriteFile(p, b, 0o600)
-	})
-	if err != nil {
-		n.c.t.Fatal(err)
 	}
 }
 

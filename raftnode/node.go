@@ -2,7 +2,6 @@ package raftnode
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -66,7 +65,7 @@ type Node struct {
 func (n *Node) Start() {
 	n.started = true
 	n.stopTick = n.env.Clock.After(n.cfg.Tick, n.tick)
-	if n.raw != nil && slices.Equal(n.mem.conf.GetVoters(), []uint64{n.self.Member}) {
+	if n.raw != nil && n.alone() {
 		// Alone in the cluster there is nobody whose heartbeat is worth waiting for. An error means that raft has entries
 		// to apply first: then the election timeout comes around soon enough.
 		_ = n.raw.Campaign()
@@ -80,8 +79,11 @@ func (n *Node) Stop(done func(error)) {
 	n.halt()
 	n.walLane.Do(n.disk.close, func(diskErr error) {
 		n.applyLane.Do(n.state.close, func(stateErr error) {
-			n.snapLane.Do(n.snaps.close, func(snapErr error) {
-				done(firstError(diskErr, stateErr, snapErr))
+			// Through the snap lane and back: a copy that was being made is in place now.
+			n.snapLane.Do(func() error { return nil }, func(error) {
+				n.snapLane.Do(n.snaps.close, func(snapErr error) {
+					done(firstError(diskErr, stateErr, snapErr))
+				})
 			})
 		})
 	})

@@ -16,6 +16,7 @@ type Read struct {
 	started  time.Duration
 	deadline time.Duration
 	finished bool
+	queue    *readQueue
 }
 
 // readQueue carries reads through their two waits. One ReadIndex round is in flight at a time and serves every read
@@ -27,6 +28,7 @@ type readQueue struct {
 	askedAt   time.Duration
 	confirmed []confirmedReads // for apply to reach an index, lowest index first
 	counter   uint64
+	open      int // reads in any of these
 }
 
 type confirmedReads struct {
@@ -34,12 +36,19 @@ type confirmedReads struct {
 	reads []*Read
 }
 
-// ReadIndex takes a linearizable read.
+// ReadIndex takes a linearizable read. It is refused at once, with ErrTooManyRequests, when the node already holds as
+// many as it may.
 func (n *Node) ReadIndex(r *Read) {
 	if n.stopped {
 		r.Done(nil, ErrStopped)
 		return
 	}
+	if n.reads.open >= n.cfg.MaxReads {
+		r.Done(nil, ErrTooManyRequests)
+		return
+	}
+	r.queue = &n.reads
+	n.reads.open++
 	r.started = n.env.Clock.Now()
 	r.deadline = r.started + n.cfg.RequestTimeout
 	n.reads.waiting = append(n.reads.waiting, r)
@@ -47,7 +56,11 @@ func (n *Node) ReadIndex(r *Read) {
 }
 
 // CancelRead forgets a read whose client has gone.
-func (n *Node) CancelRead(r *Read) { r.finish(nil, ErrTimeout) }
+func (n *Node) CancelRead(r *Read) {
+	if r.queue != nil {
+		r.finish(nil, ErrTimeout)
+	}
+}
 
 // askReadIndex starts a round when reads wait and none is in flight.
 //
@@ -156,6 +169,7 @@ func (q *readQueue) failAll(err error) {
 func (r *Read) finish(v *apply.View, err error) {
 	if !r.finished {
 		r.finished = true
+		r.queue.open--
 		r.Done(v, err)
 	}
 }

@@ -76,6 +76,8 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		case "nodes":
 		case "max-pending":
 			cfg.MaxPending = int(v)
+		case "max-reads":
+			cfg.MaxReads = int(v)
 		case "max-pending-bytes":
 			cfg.MaxPendingBytes = int(v)
 		case "snapshot-entries":

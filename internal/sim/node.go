@@ -35,6 +35,9 @@ func (n *node) start() {
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
 	n.view, n.stat = nil, raftnode.Status{}
+	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(4) == 0 {
+		n.fs.SetHook(memfs.CrashAt(1 + n.rng.IntN(100))) // while booting, or soon after
+	}
 	var opened *raftnode.Node
 	crashed, err := memfs.Catch(func() (err error) {
 		opened, err = raftnode.Open(n.env(life), n.config(life))

@@ -15,6 +15,9 @@ import (
 
 // TestPause stops the leader and then a follower with SIGSTOP for longer than an election takes, under load.
 func TestPause(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for four elections")
+	}
 	_, seed := newRand(t)
 	c := cluster.Start(t, cluster.Config{})
 	load := startLoad(t, c, 12, 6, seed)

@@ -22,6 +22,7 @@ func (m *FS) CrashClone(rng *rand.Rand, newMapRoot string) *FS {
 // synced can still be lost later. Mapped files stay where they are.
 func (m *FS) ProcessCrash() *FS {
 	m.dead = true
+	m.unlockMapped()
 	out := New(m.rng.Uint64(), m.mapRoot)
 	out.capacity = m.capacity
 	seen := map[*inode]*inode{}

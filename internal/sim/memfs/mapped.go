@@ -3,6 +3,7 @@ package memfs
 import (
 	"errors"
 	"io"
+	"io/fs"
 	iofs "io/fs"
 	"os"
 	"path/filepath"
@@ -88,6 +89,30 @@ func (m *FS) copyMapped(to string) {
 	}
 	if err := os.CopyFS(to, os.DirFS(m.mapRoot)); err != nil {
 		panic("memfs: CrashClone: copy mapped files: " + err.Error())
+	}
+}
+
+// unlockMapped gives the mapped files new inodes. A process that dies lets go of its file locks; one that a [Crash] ended
+// in the middle of opening a file leaves a handle that holds one.
+func (m *FS) unlockMapped() {
+	if m.mapRoot == "" {
+		return
+	}
+	err := filepath.WalkDir(m.mapRoot, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(name)
+		if err == nil {
+			err = os.Remove(name)
+		}
+		if err == nil {
+			err = os.WriteFile(name, content, 0o600)
+		}
+		return err
+	})
+	if err != nil {
+		panic("memfs: ProcessCrash: unlock mapped files: " + err.Error())
 	}
 }
 
