@@ -3,7 +3,6 @@ package backend
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"syscall"
@@ -199,39 +198,6 @@ func (d *DB) Read(f func(tx *bbolt.Tx) error) error {
 		return ErrClosed
 	}
 	return err
-}
-
-// WriteTo writes a copy of the state as of the last Commit, in the format that Stage reads, and returns its size.
-func (d *DB) WriteTo(w io.Writer) (int64, error) {
-	var n int64
-	sink := &sink{w: w}
-	err := d.Read(func(tx *bbolt.Tx) (err error) {
-		n, err = tx.WriteTo(sink)
-		return err
-	})
-	switch {
-	case sink.err != nil:
-		return n, fmt.Errorf("write copy of state: %w", sink.err)
-	case err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrClosed):
-		return n, fmt.Errorf("read state for a copy: %w: %w", ErrDamaged, err) // a bad sector, the file cut short
-	case err != nil:
-		return n, fmt.Errorf("read state for a copy: %w", err)
-	}
-	return n, nil
-}
-
-// sink tells the errors of the target of a copy from those of its source.
-type sink struct {
-	w   io.Writer
-	err error
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	n, err := s.w.Write(p)
-	if err != nil {
-		s.err = err
-	}
-	return n, err
 }
 
 // Size is the number of bytes that the state takes in its file, free pages included.

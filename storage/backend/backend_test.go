@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -241,8 +242,56 @@ func TestFaultOnTheMapping(t *testing.T) {
 	if !errors.Is(err, ErrDamaged) {
 		t.Fatalf("read: %v", err)
 	}
-	if _, err := d.WriteTo(io.Discard); !errors.Is(err, ErrDamaged) {
+	if _, err := copyTo(d, io.Discard); !errors.Is(err, ErrDamaged) {
 		t.Fatalf("copy: %v", err)
+	}
+}
+
+// copyTo copies the state as it is now.
+func copyTo(d *DB, w io.Writer) (int64, error) {
+	p, err := d.Pin()
+	if err != nil {
+		return 0, err
+	}
+	defer p.Close()
+	return p.WriteTo(w)
+}
+
+// TestPinHoldsItsState copies a state that later commits have long changed.
+func TestPinHoldsItsState(t *testing.T) {
+	fsys := newFS(t)
+	d := mustCreate(t, fsys, put(Key, "a", "1"))
+	p, err := d.Pin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := p.Size()
+	for i := range 20 {
+		if err := d.Commit(put(Key, "a", strings.Repeat("2", 1000*i), "b", "2")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if n, err := p.WriteTo(&out); err != nil || n != size || out.Len() != int(size) {
+		t.Fatalf("copied %d bytes, announced %d: %v", n, size, err)
+	}
+	p.Close()
+	p.Close()
+	mustClose(t, d)
+
+	staged, err := Stage(fsys, dir, options(), &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err = staged.Switch(); err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, d)
+	if got := content(t, d); got != content(t, mustCreate(t, newFS(t), put(Key, "a", "1"))) {
+		t.Errorf("the copy holds %s", got)
+	}
+	if _, err := func() (*Pin, error) { mustClose(t, d); return d.Pin() }(); !errors.Is(err, ErrClosed) {
+		t.Errorf("pin of a closed state: %v", err)
 	}
 }
 
@@ -254,7 +303,7 @@ func TestTargetOfACopyFails(t *testing.T) {
 	d := mustCreate(t, newFS(t), nil)
 	defer d.Close()
 	full := errors.New("the other disk is full")
-	if _, err := d.WriteTo(failingWriter{full}); !errors.Is(err, full) || errors.Is(err, ErrDamaged) {
+	if _, err := copyTo(d, failingWriter{full}); !errors.Is(err, full) || errors.Is(err, ErrDamaged) {
 		t.Fatal(err)
 	}
 }

@@ -21,7 +21,7 @@ func snapshot(t testing.TB, pairs ...string) []byte {
 	d := mustCreate(t, newFS(t), put(Key, pairs...))
 	defer mustClose(t, d)
 	var out bytes.Buffer
-	n, err := d.WriteTo(&out)
+	n, err := copyTo(d, &out)
 	if err != nil || n != int64(out.Len()) || n != d.Size() {
 		t.Fatalf("copied %d of %d bytes, %d written: %v", n, d.Size(), out.Len(), err)
 	}

@@ -57,3 +57,17 @@ func (p *Pin) Close() {
 		p.tx = nil
 	}
 }
+
+// sink tells the errors of the target of a copy from those of its source.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if err != nil {
+		s.err = err
+	}
+	return n, err
+}

@@ -304,8 +304,13 @@ func TestSnapshot(t *testing.T) {
 		to.put("lost", "1")
 		to.flush()
 		pr, pw := io.Pipe()
+		pin, err := from.db.Pin()
+		if err != nil {
+			t.Fatal(err)
+		}
 		go func() {
-			_, err := from.db.WriteTo(pw)
+			_, err := pin.WriteTo(pw)
+			pin.Close()
 			pw.CloseWithError(err)
 		}()
 		staged, err := backend.Stage(to.fs, stateDir, options(), pr)
