@@ -62,17 +62,22 @@ func (n *Node) install(w appendWork) {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return
 		}
-		var view *apply.View
-		n.applyLane.Do(func() (err error) {
-			view, err = n.state.replace(s, n.cfg.ClusterID)
-			return err
-		}, func(err error) {
-			n.installed(err, func() {
-				n.mem.reset(reset.Index, reset.Term, reset.ConfState)
-				n.restored(reset.Index, view)
-				n.appended(w)
-			})
+		n.switchTo(s, func(view *apply.View) {
+			n.mem.reset(reset.Index, reset.Term, reset.ConfState)
+			n.restored(reset.Index, view)
+			n.appended(w)
 		})
+	})
+}
+
+// switchTo makes a staged generation the state, behind all applies that are queued, and then publishes it.
+func (n *Node) switchTo(s *staged, publish func(*apply.View)) {
+	var view *apply.View
+	n.applyLane.Do(func() (err error) {
+		view, err = n.state.replace(s, n.cfg.ClusterID)
+		return err
+	}, func(err error) {
+		n.installed(err, func() { publish(view) })
 	})
 }
 
@@ -164,19 +169,13 @@ func (n *Node) installRestored(from uint64) {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return
 		}
-		var view *apply.View
-		n.applyLane.Do(func() (err error) {
-			view, err = n.state.replace(s, n.cfg.ClusterID)
-			return err
-		}, func(err error) {
-			n.installed(err, func() {
-				if !keep {
-					n.mem.reset(reset.Index, reset.Term, reset.ConfState)
-				}
-				n.mem.conf = reset.ConfState
-				n.restored(reset.Index, view)
-				n.startRaft()
-			})
+		n.switchTo(s, func(view *apply.View) {
+			if !keep {
+				n.mem.reset(reset.Index, reset.Term, reset.ConfState)
+			}
+			n.mem.conf = reset.ConfState
+			n.restored(reset.Index, view)
+			n.startRaft()
 		})
 	})
 }

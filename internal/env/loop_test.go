@@ -110,7 +110,7 @@ func TestStopRunsWhatWasPostedBeforeAndNothingAfter(t *testing.T) {
 func TestPostAllocatesNothingOfItsOwn(t *testing.T) {
 	l := newLoop()
 	f := func() {}
-	l.queue = make([]func(), 0, 2048)
+	l.mail.items = make([]func(), 0, 2048)
 	allocs := testing.AllocsPerRun(1000, func() { l.post(f) })
 	if allocs != 0 {
 		t.Fatalf("post allocates %v times", allocs)

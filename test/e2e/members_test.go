@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/quorumkv/quorumkv/test/cluster"
+)
+
+// TestMembers checks that every node tells the same about the members, and each member's own truth.
+func TestMembers(t *testing.T) {
+	c := cluster.Start(t, cluster.Config{})
+	ids := c.MemberIDs()
+	leader := c.Leader()
+	for i := range c.Nodes {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		list, err := c.Client(i).MemberList(ctx)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list.Members) != len(c.Nodes) {
+			t.Errorf("%s lists %d members", c.Nodes[i].Name, len(list.Members))
+		}
+		for _, m := range list.Members {
+			at := slices.Index(ids, m.ID)
+			if at < 0 {
+				t.Errorf("%s lists member %x, which is none of %x", c.Nodes[i].Name, m.ID, ids)
+				continue
+			}
+			n := c.Nodes[at]
+			if m.Name != n.Name || m.IsLearner || !slices.Equal(m.PeerURLs, []string{"http://" + n.PeerAddr}) ||
+				!slices.Equal(m.ClientURLs, []string{n.ClientURL()}) {
+				t.Errorf("%s says of %s: %v", c.Nodes[i].Name, n.Name, m)
+			}
+		}
+		status, err := c.Status(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.Leader != ids[leader] || status.RaftAppliedIndex > status.RaftIndex || status.RaftIndex == 0 ||
+			status.DbSize == 0 || status.DbSizeInUse > status.DbSize || len(status.Errors) != 0 {
+			t.Errorf("status of %s: %v", c.Nodes[i].Name, status)
+		}
+	}
+}
