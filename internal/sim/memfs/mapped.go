@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	iofs "io/fs"
 	"os"
 	"path/filepath"
 
@@ -29,7 +28,7 @@ func (m *FS) realPath(name string) string { return filepath.Join(m.mapRoot, file
 // openMapped gives plain access to a mapped file. Its syncs are real and its crashes are not modelled here.
 func (m *FS) openMapped(name string) (env.File, error) {
 	if m.mapRoot == "" {
-		return nil, pathError(OpOpen, name, iofs.ErrNotExist)
+		return nil, pathError(OpOpen, name, fs.ErrNotExist)
 	}
 	f, err := os.OpenFile(m.realPath(name), os.O_RDWR, 0)
 	if err != nil {
@@ -67,7 +66,7 @@ func (m *FS) listMapped(name string) (names []string, exists bool, err error) {
 		return nil, false, nil
 	}
 	entries, err := os.ReadDir(m.realPath(name))
-	if errors.Is(err, iofs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}
 	if err != nil {
