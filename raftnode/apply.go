@@ -108,6 +108,7 @@ func (n *Node) appliedTo(index uint64, out apply.Outcome) {
 	invariant.Check(index > n.applied, "applied index went from %d to %d", n.applied, index)
 	n.applied, n.view = index, out.View
 	n.compaction.done = false
+	n.publish() // before anybody is answered: who sees an answer sees what it answers for in every view after it
 	for _, r := range out.Results {
 		if errors.Is(r.Err, apply.ErrDuplicate) {
 			// Executed before, and its client is still here: the first time was inside a snapshot. What it did is not
@@ -126,7 +127,15 @@ func (s *state) flush(c env.Clock) (flushed, error) {
 	if err := s.machine.Flush(); err != nil {
 		return flushed{}, fmt.Errorf("commit state at index %d: %w", index, err)
 	}
-	return flushed{index: index, size: s.db.Size(), inUse: s.db.InUse(), took: c.Now() - start}, nil
+	f := s.measure()
+	f.took = c.Now() - start
+	return f, nil
+}
+
+// measure describes the file when nothing is pending.
+func (s *state) measure() flushed {
+	index, _ := s.machine.Applied()
+	return flushed{index: index, size: s.db.Size(), inUse: s.db.InUse()}
 }
 
 // flushIdle sees to it that nothing stays uncommitted for long when little is written.

@@ -188,8 +188,9 @@ func (n *Node) dropState() error {
 
 // adoptState makes the opened state the node's and starts raft on it.
 func (n *Node) adoptState() error {
-	n.applied, _ = n.state.machine.Applied()
-	n.flush.durable = n.applied
+	f := n.state.measure()
+	n.applied, n.flush.durable = f.index, f.index
+	n.flush.size, n.flush.inUse = f.size, f.inUse
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()
 	n.startRaft()

@@ -72,12 +72,20 @@ func (n *Node) install(w appendWork) {
 
 // switchTo makes a staged generation the state, behind all applies that are queued, and then publishes it.
 func (n *Node) switchTo(s *staged, publish func(*apply.View)) {
-	var view *apply.View
+	var (
+		view *apply.View
+		file flushed
+	)
 	n.applyLane.Do(func() (err error) {
-		view, err = n.state.replace(s, n.cfg.ClusterID)
+		if view, err = n.state.replace(s, n.cfg.ClusterID); err == nil {
+			file = n.state.measure()
+		}
 		return err
 	}, func(err error) {
-		n.installed(err, func() { publish(view) })
+		n.installed(err, func() {
+			n.flush.size, n.flush.inUse = file.size, file.inUse
+			publish(view)
+		})
 	})
 }
 
@@ -132,6 +140,7 @@ func (n *Node) restored(index uint64, v *apply.View) {
 	invariant.Check(index > n.applied, "snapshot at index %d installed over applied index %d", index, n.applied)
 	n.applied, n.view = index, v
 	n.flush.durable, n.compaction.done = index, false
+	n.publish()
 	n.serveApplied()
 }
 

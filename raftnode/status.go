@@ -68,7 +68,7 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// publish hands out the state when it changed since the last turn. Before the node is ready nobody gets a view: not
+// publish hands out the state when it changed since the last time. Before the node is ready nobody gets a view: not
 // even a serializable read may go behind what this node once knew.
 func (n *Node) publish() {
 	if n.cfg.Publish == nil {
