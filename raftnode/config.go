@@ -22,6 +22,10 @@ type Config struct {
 	Tick time.Duration
 	// ElectionTicks without word from a leader start an election. Default 10, at least 3.
 	ElectionTicks int
+	// HastenElection lets all but firstElectionTicks of the first election timeout after a start count as over, so that a
+	// cluster which starts as a whole is soon there. A leader that lives is not disturbed: followers that hear it refuse
+	// the pre-vote.
+	HastenElection bool
 	// RequestTimeout bounds proposals and linearizable reads. Default 5 s + 2 election timeouts, as in etcd.
 	RequestTimeout time.Duration
 
@@ -96,6 +100,7 @@ const (
 	requestTimeoutBase        = 5 * time.Second
 	requestTimeoutElections   = 2
 	minElectionTicks          = 3
+	firstElectionTicks        = 3
 	maxPendingFractionOfDedup = 2
 )
 

@@ -65,6 +65,11 @@ type Node struct {
 func (n *Node) Start() {
 	n.started = true
 	n.stopTick = n.env.Clock.After(n.cfg.Tick, n.tick)
+	if n.raw != nil && n.cfg.HastenElection {
+		for range n.cfg.ElectionTicks - firstElectionTicks {
+			n.raw.Tick()
+		}
+	}
 	if n.raw != nil && n.alone() {
 		// Alone in the cluster there is nobody whose heartbeat is worth waiting for. An error means that raft has entries
 		// to apply first: then the election timeout comes around soon enough.

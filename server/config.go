@@ -92,6 +92,11 @@ type Config struct {
 	// long: writes wait that long after a leader is lost. It must be the same on all members.
 	ElectionTimeout time.Duration
 
+	// InitialElectionTickAdvance (--initial-election-tick-advance) lets most of the first election timeout after a start
+	// count as over; default on. Off, a cluster that starts as a whole waits for a leader for up to two timeouts longer.
+	// A leader that is there is not disturbed either way: an election begins with a pre-vote, which its followers refuse.
+	InitialElectionTickAdvance bool
+
 	// SnapshotCount (--snapshot-count) is the number of entries applied between two compactions of the raft log; default
 	// 10,000, which 0 stands for. A small one costs work, a large one disk space and time at the next start.
 	SnapshotCount uint64
@@ -147,29 +152,30 @@ func DefaultConfig() Config {
 	client := []url.URL{{Scheme: "http", Host: "127.0.0.1:2379"}}
 	peer := []url.URL{{Scheme: "http", Host: "127.0.0.1:2380"}}
 	return Config{
-		Name:                   "default",
-		DataDir:                "default.quorumkv",
-		ListenClientURLs:       slices.Clone(client),
-		AdvertiseClientURLs:    slices.Clone(client),
-		ListenPeerURLs:         slices.Clone(peer),
-		AdvertisePeerURLs:      slices.Clone(peer),
-		InitialCluster:         []InitialMember{{Name: "default", PeerURLs: slices.Clone(peer)}},
-		InitialClusterState:    ClusterStateNew,
-		InitialClusterToken:    "etcd-cluster",
-		HeartbeatInterval:      100 * time.Millisecond,
-		ElectionTimeout:        time.Second,
-		SnapshotCount:          defaultSnapshotCount,
-		SnapshotCatchUpEntries: defaultSnapshotCatchUpEntries,
-		QuotaBackendBytes:      defaultQuotaBackendBytes,
-		MaxRequestBytes:        1536 << 10,
-		MaxTxnOps:              128,
-		MaxConcurrentStreams:   math.MaxUint32,
-		GRPCKeepAliveMinTime:   5 * time.Second,
-		GRPCKeepAliveInterval:  2 * time.Hour,
-		GRPCKeepAliveTimeout:   20 * time.Second,
-		LogLevel:               "info",
-		LogFormat:              LogFormatJSON,
-		LogOutputs:             []string{"stderr"},
+		Name:                       "default",
+		DataDir:                    "default.quorumkv",
+		ListenClientURLs:           slices.Clone(client),
+		AdvertiseClientURLs:        slices.Clone(client),
+		ListenPeerURLs:             slices.Clone(peer),
+		AdvertisePeerURLs:          slices.Clone(peer),
+		InitialCluster:             []InitialMember{{Name: "default", PeerURLs: slices.Clone(peer)}},
+		InitialClusterState:        ClusterStateNew,
+		InitialClusterToken:        "etcd-cluster",
+		HeartbeatInterval:          100 * time.Millisecond,
+		ElectionTimeout:            time.Second,
+		InitialElectionTickAdvance: true,
+		SnapshotCount:              defaultSnapshotCount,
+		SnapshotCatchUpEntries:     defaultSnapshotCatchUpEntries,
+		QuotaBackendBytes:          defaultQuotaBackendBytes,
+		MaxRequestBytes:            1536 << 10,
+		MaxTxnOps:                  128,
+		MaxConcurrentStreams:       math.MaxUint32,
+		GRPCKeepAliveMinTime:       5 * time.Second,
+		GRPCKeepAliveInterval:      2 * time.Hour,
+		GRPCKeepAliveTimeout:       20 * time.Second,
+		LogLevel:                   "info",
+		LogFormat:                  LogFormatJSON,
+		LogOutputs:                 []string{"stderr"},
 	}
 }
 

@@ -123,6 +123,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		Members:         who.members,
 		Tick:            s.cfg.HeartbeatInterval,
 		ElectionTicks:   int(s.cfg.ElectionTimeout / s.cfg.HeartbeatInterval),
+		HastenElection:  s.cfg.InitialElectionTickAdvance,
 		SnapshotEntries: s.cfg.SnapshotCount,
 		CatchUpEntries:  s.cfg.SnapshotCatchUpEntries,
 		Backend:         backend.Options{MapBytes: mapBytes},

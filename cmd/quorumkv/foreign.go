@@ -28,8 +28,6 @@ var foreignSettings = []foreign{
 	{name: "pre-vote", bool: true, same: []string{"true"}, advice: "elections always start with a pre-vote; remove it"},
 	{name: "strict-reconfig-check", bool: true, same: []string{"true"},
 		advice: "changes that would lose the quorum are always refused; remove it"},
-	{name: "initial-election-tick-advance", bool: true, same: []string{"false"}, ignore: true,
-		advice: "it would only hasten the first election"},
 	{name: "max-learners", same: []string{"1"}, advice: "learners are not supported yet; remove it"},
 	{name: "force-new-cluster", bool: true, same: []string{"false"},
 		advice: "recovery from a lost quorum is not supported yet; bring back a majority of the members' data directories"},

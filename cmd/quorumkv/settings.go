@@ -41,6 +41,8 @@ var settings = []setting{
 		func(c *server.Config) value { return millisValue{&c.HeartbeatInterval} }},
 	{"election-timeout", "ms", "time without a heartbeat until an election, in milliseconds or as 1s; at least 5 heartbeats",
 		func(c *server.Config) value { return millisValue{&c.ElectionTimeout} }},
+	{"initial-election-tick-advance", kindSwitch, "let most of the first election timeout after a start count as over",
+		func(c *server.Config) value { return switchValue{&c.InitialElectionTickAdvance} }},
 	{"snapshot-count", "entries", "applied entries between two compactions of the raft log",
 		func(c *server.Config) value { return numberValue[uint64]{&c.SnapshotCount} }},
 	{"snapshot-catchup-entries", "entries", "raft entries kept for slow followers when the log is compacted",

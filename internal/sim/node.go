@@ -60,6 +60,7 @@ func (n *node) config(life int) raftnode.Config {
 		ClusterID:       1,
 		MemberID:        n.id,
 		Members:         n.w.members,
+		HastenElection:  n.w.opt.HastenElection,
 		SnapshotEntries: n.w.opt.SnapshotEntries,
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
 		SegmentBytes:    32 << 10,

@@ -23,6 +23,7 @@ type Options struct {
 	AllAtOnce          float64       // share of crashes that take every node down together
 	DownFor            time.Duration // mean time until a crashed node starts again
 	LaneTime           time.Duration // mean time of one job on a lane
+	HastenElection     bool
 	SnapshotEntries    uint64
 	CatchUpEntries     uint64
 	Keys               int
@@ -46,6 +47,7 @@ func Draw(rng *rand.Rand) Options {
 		Keys:               5 + rng.IntN(50),
 		OperationsInFlight: 1 + rng.IntN(3),
 	}
+	o.HastenElection = coin()
 	if coin() {
 		o.Loss = rng.Float64() * 0.3
 	}
