@@ -97,7 +97,7 @@ func (a *api) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}
 	if h.Reason != "" {
 		a.metrics.healthFail.Inc()
-		a.logger.Warn("health check failed", "reason", h.Reason)
+		a.logger.Debug("health check failed", "reason", h.Reason)
 		http.Error(w, string(body), http.StatusServiceUnavailable)
 		return
 	}
