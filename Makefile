@@ -2,7 +2,8 @@
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-SEEDS    ?= 1..100
+SEEDS    ?= 1..1000
+SOAK     ?= 30m
 
 .DEFAULT_GOAL := help
 
@@ -26,8 +27,11 @@ check: ## formatter, vet, linter
 unit: ## tests of every package
 	$(GO) test ./...
 
-sim: ## the simulator's quick set (SEEDS=1..100)
-	$(GO) run ./internal/sim/cmd/sim -seeds $(SEEDS) -quiet
+sim: ## the simulator: seeds that ever failed, then SEEDS (1..1000)
+	$(GO) run ./internal/sim/cmd/sim -corpus -seeds $(SEEDS) -quiet
+
+soak: ## the simulator on new seeds for SOAK (30m), with totals and coverage
+	$(GO) run ./internal/sim/cmd/sim -for $(SOAK) -seeds $$(date +%s).. -quiet -coverage
 
 e2e: build ## real processes, driven by etcd's own client and etcdctl
 	cd test && $(GO) test -count=1 -timeout 20m ./...
@@ -49,4 +53,4 @@ bench: build ## hot paths, and the cluster beside a real etcd
 clean: ## remove what make made
 	rm -rf bin
 
-.PHONY: help build run test check unit sim e2e race fuzz bench clean
+.PHONY: help build run test check unit sim soak zoo e2e race fuzz fuzz-quick bench clean

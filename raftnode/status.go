@@ -55,8 +55,9 @@ func (n *Node) Status() Status {
 		FileBytesInUse: n.flush.inUse,
 	}
 	if n.raw != nil {
+		// All from one place: a role of one term with the number of the next would show two leaders where there is one.
 		b := n.raw.BasicStatus()
-		s.Term, s.Commit = b.GetTerm(), b.GetCommit()
+		s.Role, s.Leader, s.Term, s.Commit = b.RaftState, b.Lead, b.GetTerm(), b.GetCommit()
 		s.Ready = n.applied >= n.caughtUp
 	}
 	if n.view != nil {

@@ -20,6 +20,11 @@ import (
 //   - a read answers with a revision at least as new as every write and read that was answered before it began, and
 //     with the newest write to its key that is not newer than that revision, as far as acknowledged writes tell
 //   - every acknowledged write is in the store in the end, under its revision; a unique put was applied once
+//   - entries of equal index and term are equal, and so are the terms before them (log matching), in all that is sent
+//   - a sample of acknowledgements and votes: what they say is synced on the sender's disk at that moment
+//   - waiting writes stay within their bound
+//   - small histories also satisfy porcupine, which knows nothing of revisions
+//   - a healthy quorum takes a write while the others stay away
 //   - in the end all nodes reach the same index with the same hash and the same dump, within the healing phase
 //
 // Not covered: writes with unknown outcome may or may not appear.
@@ -30,15 +35,18 @@ type checker struct {
 	last    []raftnode.Status // per node, of this life
 	lives   []int
 
-	newest int64 // highest revision in any answer so far
-	acked  map[int64]*operation
-	probe  *operation // the write that must succeed after healing
+	newest  int64 // highest revision in any answer so far
+	acked   map[int64]*operation
+	probe   *operation // the write that must succeed after healing
+	entries map[entryID]entrySeen
+	replies int // acknowledgements and votes sent, for sampling
 }
 
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, acked: map[int64]*operation{},
-		last: make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes),
+		entries: map[entryID]entrySeen{},
+		last:    make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes),
 	}
 }
 
@@ -60,10 +68,16 @@ func (c *checker) published(n *node, s raftnode.Status, v *apply.View) {
 		}
 	}
 	if old := c.last[n.index]; c.lives[n.index] == n.life {
+		if s.Role != old.Role {
+			c.w.count.RoleChanges[old.Role.String()+" to "+s.Role.String()]++
+		}
 		if s.Term < old.Term || s.Commit < old.Commit || s.Applied < old.Applied {
 			c.w.violation("node %d went back: term %d to %d, commit %d to %d, applied %d to %d", n.index+1,
 				old.Term, s.Term, old.Commit, s.Commit, old.Applied, s.Applied)
 		}
+	}
+	if limit := c.w.opt.MaxPending; limit > 0 && s.Pending > limit {
+		c.w.violation("node %d holds %d waiting writes, its bound is %d", n.index+1, s.Pending, limit)
 	}
 	c.last[n.index], c.lives[n.index] = s, n.life
 	if s.Applied == 0 {
@@ -181,19 +195,35 @@ func (c *checker) unknownDelete(r *operation) bool {
 	})
 }
 
+// demandProgress starts the second phase: a write must succeed on the core.
+func (c *checker) demandProgress() { c.probe = nil }
+
+func (c *checker) progressed() bool {
+	var core []*node
+	for i, in := range c.w.core {
+		if in {
+			core = append(core, c.w.nodes[i])
+		}
+	}
+	return c.probed(core)
+}
+
+// probed tells whether a write sent after healing has succeeded; it sends one if none is on its way.
+func (c *checker) probed(among []*node) bool {
+	switch {
+	case c.probe == nil:
+		c.probe = c.w.load.probe(among)
+	case c.probe.acked:
+		return true
+	case c.probe.end != 0:
+		c.probe = c.w.load.probe(among) // refused or timed out: an election may still be on
+	}
+	return false
+}
+
 // converged tells whether the cluster has done, after healing, all that it must do.
 func (c *checker) converged() bool {
-	if c.w.load.flying > 0 {
-		return false
-	}
-	if c.probe == nil {
-		c.probe = c.w.load.probe()
-		return false
-	}
-	if !c.probe.acked {
-		if c.probe.end != 0 {
-			c.probe = c.w.load.probe() // refused or timed out: an election may still be on
-		}
+	if c.w.load.flying > 0 || !c.probed(c.w.nodes) {
 		return false
 	}
 	first := c.w.nodes[0].stat
@@ -216,6 +246,7 @@ func (c *checker) final() {
 	}
 	c.realTime()
 	c.readsSawWrites()
+	c.crossCheck()
 	var dumps [][]byte
 	for _, n := range c.w.nodes {
 		c.survived(n)
@@ -260,6 +291,9 @@ func (c *checker) dump(n *node) []byte {
 	}
 	var b bytes.Buffer
 	for _, kv := range res.KVs {
+		if kv.Key[0] == 'u' && kv.Version != 1 {
+			c.w.violation("node %d: %s was put once and has version %d", n.index+1, kv.Key, kv.Version)
+		}
 		fmt.Fprintf(&b, "%q %d %d %d %q\n", kv.Key, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Value)
 	}
 	hash, err := n.view.KV.HashKV(0)

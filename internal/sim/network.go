@@ -15,12 +15,13 @@ import (
 type network struct {
 	w   *world
 	rng *rand.Rand
-	// cut[from][to] says that nothing gets through in that direction.
-	cut map[[2]int]bool
+	// cut says of a link, from and to, that nothing gets through; clogged until when nothing does, but then all at once.
+	cut     map[[2]int]bool
+	clogged map[[2]int]time.Duration
 }
 
 func newNetwork(w *world, rng *rand.Rand) *network {
-	return &network{w: w, rng: rng, cut: map[[2]int]bool{}}
+	return &network{w: w, rng: rng, cut: map[[2]int]bool{}, clogged: map[[2]int]time.Duration{}}
 }
 
 func (n *network) send(from int, to uint64, m *peerpb.Message) {
@@ -29,25 +30,42 @@ func (n *network) send(from int, to uint64, m *peerpb.Message) {
 	if err != nil {
 		panic(err)
 	}
+	n.w.check.sent(n.w.nodes[from], m)
+	deliver := func() { n.deliver(from, target, b) }
+	if !n.w.faulty {
+		n.w.queue.after(n.delay(), deliver)
+		return
+	}
 	copies := 1
-	if n.w.faulty {
-		if n.rng.Float64() < n.w.opt.Loss {
-			copies = 0
-		}
-		if n.rng.Float64() < n.w.opt.Duplicate {
-			copies++
-		}
+	if n.rng.Float64() < n.w.opt.Loss {
+		copies = 0
 	}
+	if n.rng.Float64() < n.w.opt.Duplicate {
+		copies++
+		n.w.count.Duplicates++
+	}
+	clog := n.clogged[[2]int{from, target}]
 	for range copies {
-		delay := time.Duration(n.rng.ExpFloat64()*float64(n.w.opt.DelayMean)) + 50*time.Microsecond
-		n.w.queue.after(delay, func() { n.deliver(from, target, b) })
+		n.w.queue.at(max(clog, n.w.queue.now+n.delay()), deliver)
 	}
+	if n.rng.Float64() < n.w.opt.Replay {
+		n.w.count.Duplicates++
+		n.w.queue.after(exponential(n.rng, 3*time.Second), deliver)
+	}
+}
+
+func (n *network) delay() time.Duration {
+	return exponential(n.rng, n.w.opt.DelayMean) + 50*time.Microsecond
 }
 
 // deliver hands a message to its target if the link is up at that moment and the target is alive.
 func (n *network) deliver(from, to int, b []byte) {
 	target := n.w.nodes[to]
 	if n.cut[[2]int{from, to}] || target.raft == nil {
+		return
+	}
+	if target.paused {
+		target.held = append(target.held, func() { n.deliver(from, to, b) }) // it waits in the socket
 		return
 	}
 	m := &peerpb.Message{}
@@ -80,32 +98,63 @@ func describe(m *peerpb.Message) string {
 	return "unknown"
 }
 
-// partition cuts the cluster in one of the ways that clusters get cut.
+// partition cuts the cluster in one of the ways that clusters get cut, and names it.
 func (n *network) partition() string {
 	nodes := len(n.w.nodes)
-	side := make([]bool, nodes) // true: on the one side
-	kind := n.rng.IntN(4)
+	order := n.rng.Perm(nodes)
+	kinds := []string{"groups", "leader", "node", "one-way", "ring", "bridge"}
+	kind := kinds[n.rng.IntN(len(kinds))]
+	up := func(a, b int) bool { return true } // does a link stand, between places in order
 	switch kind {
-	case 0: // any two groups
-		for i := range side {
-			side[i] = n.rng.IntN(2) == 0
+	case "groups", "one-way":
+		size := 1 + n.rng.IntN(nodes-1)
+		up = func(a, b int) bool { return (a < size) == (b < size) || (kind == "one-way" && a < size) }
+	case "leader":
+		for i, o := range order {
+			if nd := n.w.nodes[o]; nd.raft != nil && nd.stat.Leader == nd.id {
+				order[0], order[i] = order[i], order[0]
+				break
+			}
 		}
-	case 1: // the leader alone
-		for i, nd := range n.w.nodes {
-			side[i] = nd.raft != nil && nd.raft.Status().Leader == nd.id
-		}
-	default: // one node alone
-		side[n.rng.IntN(nodes)] = true
+		up = func(a, b int) bool { return a != 0 && b != 0 }
+	case "node":
+		up = func(a, b int) bool { return a != 0 && b != 0 }
+	case "ring": // everybody hears two others only
+		up = func(a, b int) bool { d := (a - b + nodes) % nodes; return d == 1 || d == nodes-1 }
+	case "bridge": // one node hears both sides, which do not hear each other
+		half := (nodes + 1) / 2
+		up = func(a, b int) bool { return a == 0 || b == 0 || (a < half) == (b < half) }
 	}
-	oneWay := n.rng.IntN(3) == 0
-	for a := range nodes {
-		for b := range nodes {
-			if side[a] != side[b] && (!oneWay || side[a]) {
+	for a, from := range order {
+		for b, to := range order {
+			if a != b && !up(a, b) {
+				n.cut[[2]int{from, to}] = true
+			}
+		}
+	}
+	return kind
+}
+
+// isolate cuts every link that does not join two nodes of the core.
+func (n *network) isolate(core []bool) {
+	for a := range core {
+		for b := range core {
+			if a != b && !(core[a] && core[b]) {
 				n.cut[[2]int{a, b}] = true
 			}
 		}
 	}
-	return [...]string{"groups", "leader", "node", "node"}[kind]
 }
 
-func (n *network) heal() { clear(n.cut) }
+// clog holds up a random link for a while.
+func (n *network) clog() {
+	nodes := len(n.w.nodes)
+	from := n.rng.IntN(nodes)
+	to := (from + 1 + n.rng.IntN(nodes-1)) % nodes
+	n.clogged[[2]int{from, to}] = n.w.queue.now + time.Duration(n.rng.Int64N(int64(5*time.Second)))
+}
+
+func (n *network) heal() {
+	clear(n.cut)
+	clear(n.clogged)
+}

@@ -15,6 +15,9 @@ import (
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
+// segmentBytes is small, so that logs roll often.
+const segmentBytes = 32 << 10
+
 // node is one member: its disk, which survives crashes, and its process, which does not.
 type node struct {
 	w     *world
@@ -22,11 +25,16 @@ type node struct {
 	id    uint64
 	rng   *rand.Rand
 
-	fs   *memfs.FS
-	life int            // grows at each start; events of an earlier life do nothing
-	raft *raftnode.Node // nil while down
-	view *apply.View    // as last published
-	stat raftnode.Status
+	fs     *memfs.FS
+	life   int            // grows at each start; events of an earlier life do nothing
+	frozen bool           // stays down while the others must make progress
+	paused bool           // the process gets no time
+	held   []func()       // what it would have done meanwhile, in order
+	rate   float64        // of its clock, per true second
+	step   time.Duration  // of its wall clock
+	raft   *raftnode.Node // nil while down
+	view   *apply.View    // as last published
+	stat   raftnode.Status
 }
 
 // start boots the process on the disk as it is. A crash may strike during the boot.
@@ -36,7 +44,7 @@ func (n *node) start() {
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
 	n.view, n.stat = nil, raftnode.Status{}
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(4) == 0 {
-		n.fs.SetHook(memfs.CrashAt(1 + n.rng.IntN(100))) // while booting, or soon after
+		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
 	var opened *raftnode.Node
 	crashed, err := memfs.Catch(func() (err error) {
@@ -63,8 +71,9 @@ func (n *node) config(life int) raftnode.Config {
 		HastenElection:  n.w.opt.HastenElection,
 		SnapshotEntries: n.w.opt.SnapshotEntries,
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
-		SegmentBytes:    32 << 10,
+		SegmentBytes:    segmentBytes,
 		ChunkBytes:      8 << 10,
+		MaxPending:      n.w.opt.MaxPending,
 		Backend:         backend.Options{MapBytes: 1 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
@@ -100,20 +109,80 @@ func (n *node) env(life int) env.Env {
 	return e
 }
 
-// living returns f guarded: it runs only in the same life, and a crash in it ends that life.
+// living returns f guarded: it runs only in the same life, once the process has time again, and a crash in it ends that
+// life.
 func (n *node) living(life int, f func()) func() {
-	return func() {
-		if n.life == life {
+	var run func()
+	run = func() {
+		switch {
+		case n.life != life:
+		case n.paused:
+			n.held = append(n.held, run)
+		default:
 			n.guard(f)
 		}
 	}
+	return run
 }
+
+// pause stops the process as SIGSTOP does, for d or until resume.
+func (n *node) pause(d time.Duration) {
+	if n.paused {
+		return
+	}
+	n.w.trace.event(n.w.queue.now, n.index+1, "pause", uint64(d))
+	n.paused = true
+	life := n.life
+	n.w.queue.after(d, func() {
+		if n.life == life {
+			n.resume()
+		}
+	})
+}
+
+// resume lets the process do, one after the other, what it missed.
+func (n *node) resume() {
+	n.paused = false
+	for _, f := range n.held {
+		n.w.queue.after(0, f)
+	}
+	n.held = nil
+}
+
+// true is how long d of this node's clock takes.
+func (n *node) true(d time.Duration) time.Duration { return time.Duration(float64(d) / n.rate) }
 
 // guard runs a piece of the process; a crash at a file operation in it takes the process down.
 func (n *node) guard(f func()) {
 	if crashed, _ := memfs.Catch(func() error { f(); return nil }); crashed {
 		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
 	}
+}
+
+// crashAt lets the process crash at its k-th file operation from now.
+func (n *node) crashAt(k int) {
+	n.fs.SetHook(func(op memfs.Op) error {
+		if k--; k == 0 {
+			n.w.count.CrashedAt[faultPoint(op)]++
+			panic(memfs.Crash{Op: op})
+		}
+		return nil
+	})
+}
+
+// faultPoint names an operation without the numbers in its path.
+func faultPoint(op memfs.Op) string {
+	name := []byte(string(op.Kind) + " ")
+	for _, b := range []byte(op.Name) {
+		if b >= '0' && b <= '9' || b >= 'a' && b <= 'f' && name[len(name)-1] == '#' {
+			if name[len(name)-1] != '#' {
+				name = append(name, '#')
+			}
+			continue
+		}
+		name = append(name, b)
+	}
+	return string(name)
 }
 
 // crash ends the process. After a power loss any part of what was not synced may be missing.
@@ -128,7 +197,7 @@ func (n *node) crash(powerLoss bool) {
 	if n.raft != nil {
 		n.raft.Abandon()
 	}
-	n.raft, n.view = nil, nil
+	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
 	n.life++
 	if powerLoss {
 		n.fs = n.fs.CrashClone(n.rng, n.mapRoot())
@@ -137,7 +206,7 @@ func (n *node) crash(powerLoss bool) {
 	}
 	life := n.life
 	n.w.queue.after(exponential(n.rng, n.w.opt.DownFor), func() {
-		if n.life == life {
+		if n.life == life && !n.frozen {
 			n.start()
 		}
 	})
@@ -157,11 +226,11 @@ type clock struct {
 	life int
 }
 
-func (c *clock) Now() time.Duration { return c.n.w.queue.now }
-func (c *clock) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(c.n.w.queue.now) }
+func (c *clock) Now() time.Duration { return time.Duration(float64(c.n.w.queue.now) * c.n.rate) }
+func (c *clock) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(c.Now() + c.n.step) }
 func (c *clock) After(d time.Duration, f func()) (stop func()) {
 	stopped := false
-	c.n.w.queue.after(d, c.n.living(c.life, func() {
+	c.n.w.queue.after(c.n.true(d), c.n.living(c.life, func() {
 		if !stopped {
 			f()
 		}
@@ -178,6 +247,10 @@ type lane struct {
 
 func (l *lane) Do(work func() error, done func(error)) {
 	l.free = max(l.free, l.n.w.queue.now) + exponential(l.n.rng, l.n.w.opt.LaneTime)
+	if l.n.w.faulty && l.n.rng.Float64() < l.n.w.opt.Stall {
+		l.n.w.count.Stalls++
+		l.free += exponential(l.n.rng, 2*time.Second)
+	}
 	l.n.w.queue.at(l.free, l.n.living(l.life, func() {
 		err := work()
 		l.n.w.queue.after(0, l.n.living(l.life, func() { done(err) }))

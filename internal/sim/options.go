@@ -14,14 +14,21 @@ type Options struct {
 	Faulty, Heal time.Duration
 
 	Loss, Duplicate    float64       // probability for each message
-	DelayMean          time.Duration // exponential
+	Replay             float64       // probability that a message comes once more, seconds later
+	DelayMean          time.Duration // exponential, so messages overtake each other
 	PartitionEvery     time.Duration // mean time between partitions; 0: none
 	PartitionFor       time.Duration // mean length
+	ClogEvery          time.Duration // mean time between clogged links, whose messages arrive together at the end; 0: none
 	CrashEvery         time.Duration // mean time between crashes; 0: none
 	CrashAtFileOp      bool          // some crashes strike at a random file operation instead of between events
 	PowerLoss          float64       // share of crashes in which what was not synced may vanish
 	AllAtOnce          float64       // share of crashes that take every node down together
 	DownFor            time.Duration // mean time until a crashed node starts again
+	PauseEvery         time.Duration // mean time between pauses of a process (or all); 0: none
+	Drift              float64       // clocks run between 1-Drift and 1+Drift as fast as true time
+	WallSteps          bool          // wall clocks jump by up to an hour
+	Stall              float64       // probability that a job on a lane takes seconds
+	MaxPending         int           // bound of waiting writes on a node; 0: the default
 	LaneTime           time.Duration // mean time of one job on a lane
 	HastenElection     bool
 	SnapshotEntries    uint64
@@ -52,13 +59,31 @@ func Draw(rng *rand.Rand) Options {
 		o.Loss = rng.Float64() * 0.3
 	}
 	if coin() {
-		o.Duplicate = rng.Float64() * 0.3
+		o.Duplicate = rng.Float64() * 0.5
+	}
+	if coin() {
+		o.Replay = rng.Float64() * 0.1
 	}
 	if coin() {
 		o.DelayMean = between(5*time.Millisecond, 100*time.Millisecond)
 	}
 	if coin() {
 		o.PartitionEvery, o.PartitionFor = between(2*time.Second, 15*time.Second), between(time.Second, 8*time.Second)
+	}
+	if coin() {
+		o.ClogEvery = between(time.Second, 10*time.Second)
+	}
+	if coin() {
+		o.PauseEvery = between(2*time.Second, 20*time.Second)
+	}
+	if coin() {
+		o.Drift, o.WallSteps = rng.Float64()*0.1, true
+	}
+	if coin() {
+		o.Stall = rng.Float64() * 0.002
+	}
+	if rng.IntN(8) == 0 {
+		o.MaxPending = 1 + rng.IntN(8)
 	}
 	if coin() {
 		o.CrashEvery = between(2*time.Second, 15*time.Second)

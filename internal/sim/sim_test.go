@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"reflect"
 	"testing"
 )
 
@@ -9,7 +10,7 @@ import (
 func TestSameSeedSameTrace(t *testing.T) {
 	for seed := uint64(1); seed <= 3; seed++ {
 		first, second := play(t, seed), play(t, seed)
-		if first.TraceHash != second.TraceHash || first.Counts != second.Counts {
+		if first.TraceHash != second.TraceHash || !reflect.DeepEqual(first.Counts, second.Counts) {
 			t.Errorf("seed %d gave trace hash %016x and then %016x: %+v, %+v", seed, first.TraceHash, second.TraceHash,
 				first.Counts, second.Counts)
 		}
@@ -25,7 +26,7 @@ func TestOtherSeedOtherTrace(t *testing.T) {
 
 func play(t *testing.T, seed uint64) Result {
 	t.Helper()
-	r, err := Run(seed, nil)
+	r, err := Run(seed, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func play(t *testing.T, seed uint64) Result {
 func BenchmarkSeed(b *testing.B) {
 	simulated := 0.0
 	for i := range b.N {
-		r, err := Run(uint64(i+1), nil)
+		r, err := Run(uint64(i+1), 0, nil)
 		if err != nil || r.Violation != "" {
 			b.Fatal(r, err)
 		}

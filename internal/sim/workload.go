@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -24,6 +25,7 @@ type operation struct {
 	// read only
 	found       bool
 	modRevision int64
+	swapped     bool // swap only: the compare held
 	got         string
 }
 
@@ -169,7 +171,7 @@ func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 		l.w.count.FailedWrites++
 		return
 	}
-	op.acked, op.revision = true, r.Revision
+	op.acked, op.revision, op.swapped = true, r.Revision, r.Txn.GetSucceeded()
 	l.w.count.AckedWrites++
 	l.w.check.wrote(op, r)
 }
@@ -193,10 +195,14 @@ func (l *workload) readDone(op *operation, v *apply.View, err error) {
 	l.w.check.read(op)
 }
 
-// probe puts one more value through any node that is up: after healing the cluster must take it.
-func (l *workload) probe() *operation {
+// probe puts one more value through a random node of those given that is up; nil if none is.
+func (l *workload) probe(among []*node) *operation {
+	up := slices.DeleteFunc(slices.Clone(among), func(n *node) bool { return n.raft == nil })
+	if len(up) == 0 {
+		return nil
+	}
 	l.next++
 	op := &operation{kind: opUnique, key: fmt.Sprintf("u%d", l.next), value: fmt.Sprintf("v%d", l.next)}
-	l.send(l.w.nodes[l.rng.IntN(len(l.w.nodes))], op, func() {})
+	l.send(up[l.rng.IntN(len(up))], op, func() {})
 	return op
 }

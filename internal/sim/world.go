@@ -23,15 +23,10 @@ type world struct {
 	net     *network
 	load    *workload
 	check   *checker
-	faulty  bool // in the first phase
+	faulty  bool   // in the first phase
+	core    []bool // the nodes that must make progress in the second
 	count   Counts
 	failure string // the first violation; the run ends with it
-}
-
-// Counts say what a run went through, so that a quiet run is not taken for a proof.
-type Counts struct {
-	Events, Crashes, Elections, Partitions, Snapshots      int
-	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites int
 }
 
 func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
@@ -40,7 +35,7 @@ func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
 		return nil, fmt.Errorf("make a folder for bbolt's files: %w", err)
 	}
 	rng := rand.New(rand.NewPCG(seed, 0x51))
-	w := &world{opt: opt, rng: rng, trace: newTrace(out), dir: dir, faulty: true}
+	w := &world{opt: opt, rng: rng, trace: newTrace(out), dir: dir, faulty: true, count: newCounts()}
 	w.net = newNetwork(w, rand.New(rand.NewPCG(seed, 0x52)))
 	w.check = newChecker(w)
 	for i := range opt.Nodes {
@@ -48,6 +43,7 @@ func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
 		w.members = append(w.members, apply.Member{ID: id, Name: fmt.Sprintf("n%d", id),
 			PeerURLs: []string{fmt.Sprintf("http://10.0.0.%d:2380", id)}})
 		n := &node{w: w, index: i, id: id, rng: rand.New(rand.NewPCG(seed, 0x100+id))}
+		n.rate = 1 + (rng.Float64()*2-1)*opt.Drift
 		n.fs = memfs.New(rng.Uint64(), n.mapRoot())
 		w.nodes = append(w.nodes, n)
 	}
@@ -82,19 +78,33 @@ func (w *world) violation(format string, args ...any) {
 	}
 }
 
-// run plays both phases and returns when they are over or something is violated.
+// run plays the phases and returns when they are over or something is violated: first anything fails; then a quorum
+// heals while the others stay away, and must make progress; then everybody heals, and all must agree.
 func (w *world) run() {
 	for _, n := range w.nodes {
 		n.start()
 	}
 	w.load.start()
 	w.planPartition()
+	w.planClog()
 	w.planCrash()
+	w.planPause()
+	w.planSteps()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
-	w.heal()
+	w.healCore()
+	w.check.demandProgress()
+	w.runUntil(w.queue.now+progressLimit, w.check.progressed)
+	if w.failure == "" && !w.check.progressed() {
+		w.violation("a healthy quorum took no write within %v: %s", progressLimit, w.check.describe())
+	}
+	w.healAll()
 	w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	w.check.final()
 }
+
+// progressLimit is how long a connected, healthy quorum may take to accept a write: ten election timeouts, and the time
+// that requests of before may hold their clients.
+const progressLimit = 20 * time.Second
 
 func (w *world) runUntil(end time.Duration, done func() bool) {
 	for w.failure == "" {
@@ -114,56 +124,93 @@ func (w *world) runUntil(end time.Duration, done func() bool) {
 	}
 }
 
-// heal ends the first phase: the network is whole, everybody is started, nothing fails any more.
-func (w *world) heal() {
+// healCore ends the first phase: no more faults, and a random majority is up and connected. The others are down or cut
+// off, whatever they were.
+func (w *world) healCore() {
 	w.faulty = false
-	w.trace.event(w.queue.now, 0, "heal")
+	core := make([]bool, len(w.nodes))
+	for _, i := range w.rng.Perm(len(w.nodes))[:len(w.nodes)/2+1] {
+		core[i] = true
+	}
+	w.trace.event(w.queue.now, 0, "heal a quorum")
 	w.net.heal()
+	w.net.isolate(core)
 	w.load.finish()
-	for _, n := range w.nodes {
+	for i, n := range w.nodes {
 		n.fs.SetHook(nil)
+		n.resume()
+		switch {
+		case core[i] && n.raft == nil && w.failure == "":
+			n.start()
+		case !core[i] && n.raft != nil && w.rng.IntN(2) == 0:
+			n.frozen = true
+			n.crash(false)
+		case !core[i]:
+			n.frozen = true
+		}
+	}
+	w.core = core
+}
+
+func (w *world) healAll() {
+	w.trace.event(w.queue.now, 0, "heal all")
+	w.net.heal()
+	for _, n := range w.nodes {
+		n.frozen = false
 		if n.raft == nil && w.failure == "" {
 			n.start()
 		}
 	}
 }
 
-func (w *world) planPartition() {
-	if w.opt.PartitionEvery == 0 || len(w.nodes) == 1 {
+// every runs f at random moments of the first phase, about every mean.
+func (w *world) every(mean time.Duration, f func()) {
+	if mean == 0 {
 		return
 	}
-	w.queue.after(exponential(w.rng, w.opt.PartitionEvery), func() {
-		if !w.faulty {
-			return
+	w.queue.after(exponential(w.rng, mean), func() {
+		if w.faulty {
+			f()
+			w.every(mean, f)
 		}
-		w.count.Partitions++
-		kind := w.net.partition()
-		w.trace.event(w.queue.now, 0, "partition "+kind)
-		w.queue.after(exponential(w.rng, w.opt.PartitionFor), func() {
-			w.trace.event(w.queue.now, 0, "partition ends")
-			w.net.heal()
-		})
-		w.planPartition()
 	})
 }
 
-func (w *world) planCrash() {
-	if w.opt.CrashEvery == 0 {
+func (w *world) planPartition() {
+	if len(w.nodes) == 1 {
 		return
 	}
-	w.queue.after(exponential(w.rng, w.opt.CrashEvery), func() {
-		if !w.faulty {
-			return
-		}
+	w.every(w.opt.PartitionEvery, func() {
+		w.count.Partitions++
+		w.trace.event(w.queue.now, 0, "partition "+w.net.partition())
+		w.queue.after(exponential(w.rng, w.opt.PartitionFor), func() {
+			if w.faulty {
+				w.trace.event(w.queue.now, 0, "partition ends")
+				w.net.heal()
+			}
+		})
+	})
+}
+
+func (w *world) planClog() {
+	if len(w.nodes) > 1 {
+		w.every(w.opt.ClogEvery, func() {
+			w.count.Clogs++
+			w.net.clog()
+		})
+	}
+}
+
+func (w *world) planCrash() {
+	w.every(w.opt.CrashEvery, func() {
 		power := w.rng.Float64() < w.opt.PowerLoss
 		if w.rng.Float64() < w.opt.AllAtOnce {
 			for _, n := range w.nodes {
 				w.strike(n, power)
 			}
-		} else {
-			w.strike(w.nodes[w.rng.IntN(len(w.nodes))], power)
+			return
 		}
-		w.planCrash()
+		w.strike(w.nodes[w.rng.IntN(len(w.nodes))], power)
 	})
 }
 
@@ -172,21 +219,31 @@ func (w *world) strike(n *node, power bool) {
 	switch {
 	case n.raft == nil:
 	case w.opt.CrashAtFileOp && w.rng.IntN(2) == 0:
-		n.fs.SetHook(memfs.CrashAt(1 + w.rng.IntN(30)))
+		n.crashAt(1 + w.rng.IntN(30))
 	default:
 		n.crash(power)
 	}
 }
 
-// Add sums the counts of several runs.
-func (c *Counts) Add(o Counts) {
-	c.Events += o.Events
-	c.Crashes += o.Crashes
-	c.Elections += o.Elections
-	c.Partitions += o.Partitions
-	c.Snapshots += o.Snapshots
-	c.AckedWrites += o.AckedWrites
-	c.AckedReads += o.AckedReads
-	c.UnknownOutcomes += o.UnknownOutcomes
-	c.FailedWrites += o.FailedWrites
+// planPause stops processes as SIGSTOP does: one, the leader, or all of them.
+func (w *world) planPause() {
+	w.every(w.opt.PauseEvery, func() {
+		w.count.Pauses++
+		d := 200*time.Millisecond + exponential(w.rng, 3*time.Second)
+		all, one := w.rng.IntN(6) == 0, w.rng.IntN(len(w.nodes))
+		for i, n := range w.nodes {
+			if n.raft != nil && (all || i == one) {
+				n.pause(d)
+			}
+		}
+	})
+}
+
+// planSteps moves wall clocks, which must not matter to anybody.
+func (w *world) planSteps() {
+	if w.opt.WallSteps {
+		w.every(5*time.Second, func() {
+			w.nodes[w.rng.IntN(len(w.nodes))].step = time.Duration(w.rng.Int64N(int64(2*time.Hour))) - time.Hour
+		})
+	}
 }

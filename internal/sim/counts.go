@@ -1,0 +1,74 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// Counts say what runs went through, so that a quiet run is not taken for a proof.
+type Counts struct {
+	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
+	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
+	DurabilityChecks, PorcupineChecks                                                    int
+	// CrashedAt counts crashes by the file operation that they struck, RoleChanges by the roles left and taken.
+	CrashedAt, RoleChanges map[string]int
+}
+
+func newCounts() Counts {
+	return Counts{CrashedAt: map[string]int{}, RoleChanges: map[string]int{}}
+}
+
+// numbers lists the plain counts, in the order in which they are printed.
+func (c *Counts) numbers() []struct {
+	name string
+	n    *int
+} {
+	return []struct {
+		name string
+		n    *int
+	}{
+		{"events", &c.Events}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
+		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
+		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
+		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
+		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
+	}
+}
+
+// Add sums the counts of several runs.
+func (c *Counts) Add(o Counts) {
+	if c.CrashedAt == nil {
+		c.CrashedAt, c.RoleChanges = map[string]int{}, map[string]int{}
+	}
+	mine, others := c.numbers(), o.numbers()
+	for i := range mine {
+		*mine[i].n += *others[i].n
+	}
+	for k, n := range o.CrashedAt {
+		c.CrashedAt[k] += n
+	}
+	for k, n := range o.RoleChanges {
+		c.RoleChanges[k] += n
+	}
+}
+
+// Print writes the counts as a table; with coverage also where crashes struck and which roles changed.
+func (c *Counts) Print(w io.Writer, coverage bool) {
+	for _, n := range c.numbers() {
+		fmt.Fprintf(w, "  %-20s %12d\n", n.name, *n.n)
+	}
+	if !coverage {
+		return
+	}
+	for _, m := range []struct {
+		title string
+		of    map[string]int
+	}{{"role changes", c.RoleChanges}, {"crashes at", c.CrashedAt}} {
+		fmt.Fprintf(w, "%s:\n", m.title)
+		for _, k := range slices.Sorted(maps.Keys(m.of)) {
+			fmt.Fprintf(w, "  %-44s %8d\n", k, m.of[k])
+		}
+	}
+}

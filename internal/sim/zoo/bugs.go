@@ -1,0 +1,206 @@
+package zoo
+
+// bugs is the zoo, in the order in which it is visited.
+var bugs = []Bug{
+	{
+		Name: "ack-before-fsync",
+		What: "Entries are acknowledged while they are in the page cache only: after a power loss an acknowledged write " +
+			"is missing, or raft panics over a follower that forgot entries it had confirmed.",
+		Edits: []Edit{{
+			File: "raftnode/append.go",
+			Old:  "return d.log.Append(wal.Record{Entries: w.entries, Commit: w.commit}, true)",
+			New:  "return d.log.Append(wal.Record{Entries: w.entries, Commit: w.commit}, false)",
+		}},
+	},
+	{
+		Name: "vote-not-stored",
+		What: "A vote does not survive a crash, the term does: a node votes twice in a term, and two nodes lead in it.",
+		Edits: []Edit{{
+			File: "raftnode/append.go",
+			Old:  "next := wal.HardState{Term: w.term, Vote: w.vote, BootEpoch: d.hard.BootEpoch}",
+			New:  "next := wal.HardState{Term: w.term, BootEpoch: d.hard.BootEpoch}",
+		}},
+	},
+	{
+		Name: "skipped-syncdir-segment",
+		What: "A new log segment's name is not synced: a power loss takes the whole segment and the acknowledged writes " +
+			"in it.",
+		Edits: []Edit{{
+			File: "storage/wal/create.go",
+			Old: `	if err := f.SyncDir(dir); err != nil {
+		return fmt.Errorf("sync log directory: %w", err)
+	}
+	return nil
+}
+
+// blankFile`,
+			New: `	return nil
+}
+
+// blankFile`,
+		}},
+	},
+	{
+		Name: "skipped-syncdir-current",
+		What: "The name CURRENT is not synced: after a power loss it is missing or names a generation that was deleted, " +
+			"and a node whose log no longer reaches back does not start.",
+		Edits: []Edit{{
+			File: "storage/backend/generation.go",
+			Old: `	if err := g.fs.SyncDir(g.dir); err != nil {
+		return fmt.Errorf("make %s current: %w", g, err)
+	}
+`,
+			New: ``,
+		}},
+	},
+	{
+		Name: "skipped-syncdir-identity",
+		What: "The names in the data directory are not synced when it is made: after a power loss the identity or the " +
+			"hard state is missing, and the node does not start.",
+		Edits: []Edit{
+			{
+				File: "storage/wal/file.go",
+				Old: `	if err := f.SyncDir(root); err != nil {
+		return fmt.Errorf("sync directory of %s: %w", name, err)
+	}
+`,
+				New: ``,
+			},
+			{
+				File: "raftnode/create.go",
+				Old: `	if err == nil {
+		err = f.SyncDir("")
+	}
+`,
+				New: ``,
+			},
+		},
+	},
+	{
+		Name: "commit-below-applied",
+		What: "A start does not raise the stored commit index to the applied index: raft panics, or the node goes back.",
+		Edits: []Edit{{
+			File: "raftnode/install.go",
+			Old:  "return min(max(hint, applied), last)",
+			New:  "return min(hint, last)",
+		}},
+	},
+	{
+		Name: "duplicate-apply",
+		What: "The dedupe window admits everything: a command forwarded or proposed twice is executed twice, and a unique " +
+			"key has a second version.",
+		Edits: []Edit{{
+			File: "storage/apply/machine.go",
+			Old: `	if !w.admit(c.ID.Epoch, c.ID.Counter) {
+		return Response{}, ErrDuplicate
+	}
+`,
+			New: `	w.admit(c.ID.Epoch, c.ID.Counter)
+`,
+		}},
+	},
+	{
+		Name: "applied-index-outside-transaction",
+		What: "The applied index is committed when entries are applied, their data with the next flush: a crash between " +
+			"skips entries (etcd #13766), and histories differ or an acknowledged write is missing.",
+		Edits: []Edit{{
+			File: "storage/apply/machine.go",
+			Old: `	m.publish()
+	return Outcome{View: m.view, Results: results}, nil
+`,
+			New: `	m.hash = m.history.sum
+	var early backend.Batch
+	m.save(&early)
+	if err := m.db.Commit(&early); err != nil {
+		return Outcome{}, err
+	}
+	m.publish()
+	return Outcome{View: m.view, Results: results}, nil
+`,
+		}},
+	},
+	{
+		Name: "stale-read-context",
+		What: "A read index that is asked again keeps its context (etcd #20418): a late answer to the first attempt " +
+			"confirms reads that joined since, and a read misses a write that was acknowledged before it began.",
+		Edits: []Edit{
+			{
+				File: "raftnode/readindex.go",
+				Old: `	q.counter++
+	q.context = readContext(n.self, q.counter)
+`,
+				New: `	q.context = readContext(n.self, q.counter)
+`,
+			},
+			{
+				File: "raftnode/readindex.go",
+				Old: `	reads := q.asked
+	q.asked, q.context = nil, nil
+`,
+				New: `	reads := q.asked
+	q.counter++
+	q.asked, q.context = nil, nil
+`,
+			},
+		},
+	},
+	{
+		Name: "lease-based-read",
+		What: "The leader answers reads without asking a quorum: a deposed one serves the past, and a read misses a write " +
+			"that was acknowledged before it began.",
+		Edits: []Edit{{
+			File: "raftnode/boot.go",
+			Old:  "raft.ReadOnlySafe",
+			New:  "raft.ReadOnlyLeaseBased",
+		}},
+	},
+	{
+		Name: "apply-not-drained",
+		What: "A snapshot replaces the state from another lane, without waiting for the applies that are queued: these " +
+			"meet a newer state, and the node fails or the applied index goes back.",
+		Edits: []Edit{{
+			File: "raftnode/install.go",
+			Old: `	n.applyLane.Do(func() (err error) {
+		if view, err = n.state.replace(`,
+			New: `	n.snapLane.Do(func() (err error) {
+		if view, err = n.state.replace(`,
+		}},
+	},
+	{
+		Name: "map-order",
+		What: "The commands of an entry are grouped by member in a map before they are executed: replicas execute them " +
+			"in different orders, and their history hashes differ at the same index.",
+		Edits: []Edit{{
+			File: "storage/apply/machine.go",
+			Old: `		for i := range m.commands {
+			if results, err = m.applyCommand(&m.commands[i], self, results); err != nil {
+				return nil, err
+			}
+		}
+`,
+			New: `		byMember := map[uint64][]*Command{}
+		for i := range m.commands {
+			c := &m.commands[i]
+			byMember[c.ID.Member] = append(byMember[c.ID.Member], c)
+		}
+		for _, group := range byMember {
+			for _, c := range group {
+				if results, err = m.applyCommand(c, self, results); err != nil {
+					return nil, err
+				}
+			}
+		}
+`,
+		}},
+	},
+	{
+		Name: "new-leader-read",
+		What: "A leader that is alone in its cluster serves reads before it has applied an entry of its own term: after a " +
+			"restart a read misses a write that was acknowledged before it began. This one was real.",
+		Edits: []Edit{{
+			File: "raftnode/readindex.go",
+			Old:  "n.leader == 0 || n.newLeader() {",
+			New:  "n.leader == 0 {",
+		}},
+	},
+}
