@@ -90,7 +90,7 @@ func (n *Node) startApply(m *raftpb.Message) {
 			return
 		}
 		if n.cfg.Observe.Apply != nil {
-			n.cfg.Observe.Apply(took, len(entries))
+			n.cfg.Observe.Apply(took, entries)
 		}
 		n.appliedTo(last, out)
 		if file.index > 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
@@ -66,8 +67,9 @@ type Config struct {
 type Observer struct {
 	WALSync       func(time.Duration)
 	BackendCommit func(time.Duration)
-	Apply         func(d time.Duration, entries int)
-	Snapshot      func(time.Duration)
+	// Apply hears of every batch of entries that was applied, in order, before anybody is answered for it.
+	Apply    func(d time.Duration, entries []*raftpb.Entry)
+	Snapshot func(time.Duration)
 }
 
 const (

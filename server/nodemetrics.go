@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/raftnode"
 )
@@ -37,7 +38,7 @@ func (m *nodeMetrics) observer() raftnode.Observer {
 	return raftnode.Observer{
 		WALSync:       func(d time.Duration) { m.walSync.Observe(d.Seconds()) },
 		BackendCommit: func(d time.Duration) { m.backendCommit.Observe(d.Seconds()) },
-		Apply:         func(d time.Duration, _ int) { m.apply.Observe(d.Seconds()) },
+		Apply:         func(d time.Duration, _ []*raftpb.Entry) { m.apply.Observe(d.Seconds()) },
 		Snapshot:      func(d time.Duration) { m.snapshot.Observe(d.Seconds()) },
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
@@ -81,7 +83,10 @@ func (n *node) config(life int) raftnode.Config {
 				n.w.check.published(n, s, v)
 			}
 		},
-		Observe: raftnode.Observer{Snapshot: func(time.Duration) { n.w.count.Snapshots++ }},
+		Observe: raftnode.Observer{
+			Snapshot: func(time.Duration) { n.w.count.Snapshots++ },
+			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },
+		},
 		Failed: func(err error) {
 			if n.life == life {
 				n.w.violation("node %d failed: %v", n.index+1, err)

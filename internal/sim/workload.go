@@ -25,7 +25,9 @@ type operation struct {
 	// read only
 	found       bool
 	modRevision int64
-	swapped     bool // swap only: the compare held
+	swapped     bool  // swap only: the compare held
+	expected    int64 // swap only: the mod revision compared with
+	deleted     bool  // delete only: there was something to delete
 	got         string
 }
 
@@ -154,10 +156,11 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 	case opCompact:
 		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: max(1, l.w.check.newest-50)}}
 	case opSwap:
+		op.expected = l.lastSeen[op.key]
 		return &pb.InternalRaftRequest{Txn: &pb.TxnRequest{
 			Compare: []*pb.Compare{{
 				Key: []byte(op.key), Target: pb.Compare_MOD, Result: pb.Compare_EQUAL,
-				TargetUnion: &pb.Compare_ModRevision{ModRevision: l.lastSeen[op.key]},
+				TargetUnion: &pb.Compare_ModRevision{ModRevision: op.expected},
 			}},
 			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}},
 			Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: put.Key}}}},
@@ -171,7 +174,8 @@ func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 		l.w.count.FailedWrites++
 		return
 	}
-	op.acked, op.revision, op.swapped = true, r.Revision, r.Txn.GetSucceeded()
+	op.acked, op.revision = true, r.Revision
+	op.swapped, op.deleted = r.Txn.GetSucceeded(), r.DeleteRange.GetDeleted() > 0
 	l.w.count.AckedWrites++
 	l.w.check.wrote(op, r)
 }

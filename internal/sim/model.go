@@ -1,0 +1,151 @@
+package sim
+
+import (
+	"sort"
+
+	"github.com/cespare/xxhash/v2"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// model is the store as it should be: a plain replay of the committed log, for the commands that the workload sends. It
+// keeps every revision for ever.
+type model struct {
+	index    uint64            // of the last entry replayed
+	hashes   map[uint64]uint64 // index -> hash of its entry
+	done     map[apply.RequestID]bool
+	revision int64
+	keys     map[string][]change // per key, by revision
+	changes  map[int64]change    // by revision
+}
+
+// change is what happened to a key at a revision.
+type change struct {
+	revision int64
+	key      string
+	value    string
+	deleted  bool
+}
+
+func newModel() *model {
+	return &model{
+		index: 1, revision: 1, // as a new cluster starts
+		hashes: map[uint64]uint64{}, done: map[apply.RequestID]bool{},
+		keys: map[string][]change{}, changes: map[int64]change{},
+	}
+}
+
+// at returns the newest change of a key that is not newer than a revision; false if the key is not there then.
+func (m *model) at(key string, revision int64) (change, bool) {
+	h := m.keys[key]
+	i := sort.Search(len(h), func(i int) bool { return h[i].revision > revision })
+	if i == 0 || h[i-1].deleted {
+		return change{}, false
+	}
+	return h[i-1], true
+}
+
+func (m *model) record(c change) {
+	m.revision++
+	c.revision = m.revision
+	m.keys[c.key] = append(m.keys[c.key], c)
+	m.changes[c.revision] = c
+}
+
+func (m *model) replay(e *raftpb.Entry) error {
+	m.index = e.GetIndex()
+	if len(e.GetData()) == 0 {
+		return nil
+	}
+	commands, err := apply.DecodeBatch(e.GetData())
+	if err != nil {
+		return err
+	}
+	for _, c := range commands {
+		if m.done[c.ID] {
+			continue
+		}
+		m.done[c.ID] = true
+		r := &pb.InternalRaftRequest{}
+		if err := proto.Unmarshal(c.Request, r); err != nil {
+			return err
+		}
+		switch {
+		case r.Put != nil:
+			m.record(change{key: string(r.Put.Key), value: string(r.Put.Value)})
+		case r.DeleteRange != nil:
+			key := string(r.DeleteRange.Key)
+			if _, ok := m.at(key, m.revision); ok {
+				m.record(change{key: key, deleted: true})
+			}
+		case r.Txn != nil:
+			want := r.Txn.Compare[0]
+			now, _ := m.at(string(want.Key), m.revision)
+			if put := r.Txn.Success[0].GetRequestPut(); now.revision == want.GetModRevision() {
+				m.record(change{key: string(put.Key), value: string(put.Value)})
+			}
+		}
+	}
+	return nil
+}
+
+// applied takes what a node applied. The first node to reach an index feeds the model; all others must have applied the
+// same entry there.
+func (c *checker) applied(n *node, entries []*raftpb.Entry) {
+	for _, e := range entries {
+		index, hash := e.GetIndex(), xxhash.Sum64(e.GetData())^e.GetTerm()
+		if first, ok := c.model.hashes[index]; ok {
+			if first != hash {
+				c.w.violation("node %d applied another entry at index %d than a node before it", n.index+1, index)
+			}
+			continue
+		}
+		if index != c.model.index+1 {
+			c.w.violation("node %d applied index %d, and nobody has applied index %d", n.index+1, index, c.model.index+1)
+			return
+		}
+		c.model.hashes[index] = hash
+		if err := c.model.replay(e); err != nil {
+			c.w.violation("entry %d: %v", index, err)
+			return
+		}
+	}
+}
+
+// answersFit holds every answer against the model at the answer's revision.
+func (c *checker) answersFit() {
+	for _, o := range c.w.load.ops {
+		if !o.acked {
+			continue
+		}
+		if why := c.model.contradicts(o); why != "" {
+			c.w.violation("%s of %s=%s was answered at revision %d, but %s", o.kind, o.key, o.value, o.revision, why)
+			return
+		}
+	}
+}
+
+// contradicts says what the log tells against an answer, or "".
+func (m *model) contradicts(o *operation) string {
+	now, found := m.at(o.key, o.revision)
+	made := m.changes[o.revision]
+	wrote := made.key == o.key && !made.deleted && made.value == o.value
+	switch {
+	case o.revision > m.revision:
+		return "no such revision is in the log"
+	case (o.kind == opPut || o.kind == opUnique || o.kind == opSwap && o.swapped) && !wrote:
+		return "the log made another change there"
+	case o.kind == opSwap && !o.swapped && now.revision == o.expected:
+		return "the key was as the compare wanted it"
+	case o.kind == opDelete && o.deleted && !(made.key == o.key && made.deleted):
+		return "the log deleted nothing there"
+	case o.kind == opDelete && !o.deleted && found:
+		return "the key was there"
+	case o.kind == opGet && (o.found != found || o.modRevision != now.revision || o.got != now.value):
+		return "the read saw something else than was there"
+	}
+	return ""
+}
