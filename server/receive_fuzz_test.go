@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -124,6 +125,10 @@ func fromPeer(m *raftpb.Message) *peerpb.Message {
 	return &peerpb.Message{From: 2, To: 1, Body: &peerpb.Message_Raft{Raft: m}}
 }
 
+func fetchAt(offset uint64) *peerpb.Message {
+	return &peerpb.Message{Body: &peerpb.Message_SnapshotFetch{SnapshotFetch: &peerpb.SnapshotFetch{Offset: offset}}}
+}
+
 // lead makes the node leader: it stands for election, and a peer votes for it.
 func (b *bench) lead() {
 	for range 100 {
@@ -165,6 +170,9 @@ func (b *bench) follow() {
 // peers there and panics, which stops the node before it can do harm.
 func lie(m *raftpb.Message, s raftnode.Status) bool {
 	const wrapsAround = 1 << 62 // terms and indexes that no cluster lives to see
+	if m.GetType() < 0 {
+		return true // transport.Check asks raft.IsLocalMsg, which panics
+	}
 	if m.GetTerm() >= wrapsAround || m.GetIndex() >= wrapsAround || m.GetSnapshot().GetMetadata().GetIndex() >= wrapsAround {
 		return true
 	}
@@ -222,9 +230,10 @@ func FuzzReceive(f *testing.F) {
 			add(fromPeer(m))
 		}
 	}
+	add(fromPeer(&raftpb.Message{Type: new(raftpb.MessageType(-1)), Term: new(uint64(2))}))
+	add(fetchAt(0), fetchAt(9))
+	add(fetchAt(0), fetchAt(1<<63))
 	command := &peerpb.Command{Id: &peerpb.RequestID{Member: 2, Epoch: 1, Counter: 1}, Request: []byte("not a request")}
-	fetch := &peerpb.Message{Body: &peerpb.Message_SnapshotFetch{SnapshotFetch: &peerpb.SnapshotFetch{}}}
-	add(fetch, &peerpb.Message{Body: &peerpb.Message_SnapshotFetch{SnapshotFetch: &peerpb.SnapshotFetch{Offset: 9}}})
 	add(&peerpb.Message{Body: &peerpb.Message_Forward{Forward: &peerpb.Forward{Commands: []*peerpb.Command{command, command}}}})
 	add(&peerpb.Message{Body: &peerpb.Message_ForwardRefused{ForwardRefused: &peerpb.ForwardRefused{
 		Ids: []*peerpb.RequestID{{Member: 1, Epoch: 1, Counter: 1}}}}})
@@ -247,6 +256,9 @@ func FuzzReceive(f *testing.F) {
 				return
 			}
 			m.From, m.To = 2, 1
+			if m.GetSnapshotFetch().GetOffset() > math.MaxInt64 {
+				return // makes a slice of negative length on the snap lane
+			}
 			if r := m.GetRaft(); r != nil {
 				r.From, r.To = new(uint64(2)), new(uint64(1))
 				if lie(r, b.node.Status()) {
