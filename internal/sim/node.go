@@ -3,7 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
+	"os" //determinism:ok the RAM disk for the files that bbolt maps
 	"path/filepath"
 	"time"
 

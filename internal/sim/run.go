@@ -1,7 +1,7 @@
 package sim
 
 import (
-	cryptorand "crypto/rand"
+	cryptorand "crypto/rand" //determinism:ok its Reader is replaced by a seeded one: raft draws election timeouts from it
 	_ "embed"
 	"fmt"
 	"io"

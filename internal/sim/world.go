@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
+	"os" //determinism:ok the RAM disk for the files that bbolt maps
 	"time"
 
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"

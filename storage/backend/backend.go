@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
+	"os" //determinism:ok bbolt maps a real file and takes an *os.File
 	"syscall"
 	"time"
 

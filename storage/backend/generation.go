@@ -6,7 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"os"
+	"os" //determinism:ok a new generation is filled where bbolt will map it
 	"path"
 	"strconv"
 

@@ -207,9 +207,11 @@ func copyDir(d *dir, dirs map[*dir]*dir, files map[*inode]*inode) *dir {
 		}
 		return nil
 	}
+	//determinism:ok each node is copied once, whoever comes first, and copying draws nothing
 	for name, n := range d.now {
 		out.now[name] = clone(n)
 	}
+	//determinism:ok as above
 	for name, n := range d.disk {
 		out.disk[name] = clone(n)
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
+	"os" //determinism:ok mapped files are real ones, for bbolt; one goroutine, nobody else in the directory
 	"path/filepath"
 
 	"github.com/quorumkv/quorumkv/internal/env"

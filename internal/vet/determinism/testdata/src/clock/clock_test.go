@@ -1,0 +1,5 @@
+package clock
+
+import "time"
+
+func inTest() { go time.Sleep(1) }
