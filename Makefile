@@ -4,6 +4,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 SEEDS    ?= 1..1000
 SOAK     ?= 30m
+FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
 
@@ -16,7 +17,7 @@ build: ## bin/quorumkv and bin/quorumctl
 run: build ## a three-node cluster on this machine, ready to use
 	bin/quorumkv cluster
 
-test: check unit sim e2e ## everything that has to pass: about 8 minutes on 2 cores
+test: check unit fuzz-quick sim e2e ## everything that has to pass: about 8 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -40,12 +41,21 @@ e2e: build ## real processes, driven by etcd's own client and etcdctl
 race: ## unit tests under the race detector
 	$(GO) test -race ./...
 
-fuzz: ## every fuzz target for FUZZTIME (10s)
-	@for p in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; \
-	  done; \
-	done
+fuzz: CORPUS = $$($(GO) env GOCACHE)/fuzz/quorumkv
+fuzz: ## every fuzz target for FUZZTIME (10s), from what earlier runs found
+fuzz-quick: CORPUS = $$tmp/corpus
+fuzz-quick: FUZZTIME = 2s
+fuzz-quick: ## every fuzz target for 2 seconds, from its seeds
+fuzz fuzz-quick:
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && export tmp && \
+	grep -rlE '^func Fuzz' --include='*_test.go' --exclude-dir=test . | xargs -n 1 dirname | sort -u | \
+	xargs -P 2 -n 1 sh -c 'bin=$$tmp/$$(echo $$0 | tr / -).test; \
+	  $(GO) test -c -fuzz=. -o $$bin $$0 && cd $$0 || exit 255; \
+	  for f in $$($$bin -test.list "^Fuzz"); do \
+	    out=$$($$bin -test.run "^$$" -test.fuzz "^$$f\$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 10x \
+	      -test.parallel 1 -test.fuzzcachedir $(CORPUS)/$$0 2>&1) || { echo "$$out"; exit 255; }; \
+	    echo "ok   $$0 $$f, $$(echo "$$out" | grep -Eo "execs: [0-9]+" | tail -n 1)"; \
+	  done'
 
 bench: build ## hot paths, and the cluster beside a real etcd
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./storage/... ./raftnode/... ./internal/env/... ./transport/...

@@ -1,7 +1,10 @@
 package transport
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"hash/crc32"
 	"io"
 	"strings"
 	"testing"
@@ -242,35 +245,73 @@ func TestDamagedMessageEndsTheStream(t *testing.T) {
 	}
 }
 
+// FuzzCodec receives arbitrary bytes twice: as they are, and behind a checksum that fits, so that the decoder is reached.
+// What decodes must survive another trip, and no flipped bit may.
 func FuzzCodec(f *testing.F) {
-	for _, m := range []*peerpb.Message{heartbeat(1, 2, 3), entries(1, 2, 3, []byte("data")), forward(1, 2, 3), {}} {
+	seeds := []*peerpb.Message{heartbeat(1, 2, 3), entries(1, 2, 3, []byte("data")), forward(1, 2, 3), {}}
+	for _, c := range checkCases() {
+		seeds = append(seeds, c.m)
+	}
+	for _, m := range seeds {
 		data, err := codec{}.Marshal(m)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data.Materialize(), uint(1))
+		b := data.Materialize()
+		f.Add(b, uint(1))
+		f.Add(b[:len(b)-crcBytes], uint(len(b)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, flip uint) {
-		m := &peerpb.Message{}
-		buffers := mem.BufferSlice{mem.SliceBuffer(data)}
-		if err := (codec{}).Unmarshal(buffers, m); err != nil {
+		receiveFrame(t, data, flip)
+		sum := crc32.Checksum(data, castagnoli)
+		receiveFrame(t, binary.LittleEndian.AppendUint32(bytes.Clone(data), sum), flip)
+	})
+}
+
+func receiveFrame(t *testing.T, data []byte, flip uint) {
+	m := &peerpb.Message{}
+	if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, m); err != nil {
+		return
+	}
+	if m.GetRaft().GetType() >= 0 { // of a type below zero raft.IsLocalMsg makes an index
+		Check(m, 1, 2)
+	}
+	classOf(m)
+	weightOf(m)
+	again, err := codec{}.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := again.Materialize()
+	back := &peerpb.Message{}
+	if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, back); err != nil || !proto.Equal(m, back) {
+		t.Fatalf("%v became %v, %v", m, back, err)
+	}
+	b[flip/8%uint(len(b))] ^= 1 << (flip % 8)
+	if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, back); err != errDamaged {
+		t.Fatalf("bit %d flipped: %v", flip, err)
+	}
+}
+
+// FuzzHello reads the opening of a stream from anybody. What is accepted must be what would have been sent.
+func FuzzHello(f *testing.F) {
+	for _, c := range []class{control, bulk, snapshot} {
+		md := goodHello(c).metadata()
+		f.Add(first(md, keyProtocol), first(md, keyCluster), first(md, keyFrom), first(md, keyTo),
+			first(md, keyIncarnation), first(md, keyClass))
+	}
+	f.Add("1", "+1", "0x1", "", "00", "gossip")
+	f.Fuzz(func(t *testing.T, protocol, cluster, from, to, incarnation, class string) {
+		h, err := parseHello(metadata.Pairs(keyProtocol, protocol, keyCluster, cluster, keyFrom, from, keyTo, to,
+			keyIncarnation, incarnation, keyClass, class))
+		if err != nil {
 			return
 		}
-		Check(m, 1, 2)
-		classOf(m)
-		weightOf(m)
-		again, err := codec{}.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
+		if h.cluster == 0 || h.from == 0 || h.to == 0 {
+			t.Fatalf("accepted %+v", h)
 		}
-		b := again.Materialize()
-		back := &peerpb.Message{}
-		if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, back); err != nil || !proto.Equal(m, back) {
-			t.Fatalf("%v became %v, %v", m, back, err)
-		}
-		b[flip/8%uint(len(b))] ^= 1 << (flip % 8)
-		if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, back); err != errDamaged {
-			t.Fatalf("bit %d flipped: %v", flip, err)
+		if again, err := parseHello(h.metadata()); err != nil || again != h {
+			t.Fatalf("%+v became %+v, %v", h, again, err)
 		}
 	})
 }

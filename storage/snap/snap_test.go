@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/internal/env"
@@ -386,4 +387,62 @@ func FuzzTrailer(f *testing.F) {
 		le.PutUint32(footer[footerSize-4:], checksum(b[start:len(b)-4]))
 		open(b)
 	})
+}
+
+// FuzzReceive sends a file of arbitrary bytes in chunks of arbitrary size, as it is and with a trailer that fits the
+// content. Finish accepts exactly the snapshots that Verify accepts, under the announced name, and else leaves nothing.
+func FuzzReceive(f *testing.F) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	fs := memfs.New(1, "")
+	must(f, writeSnapshot(fs, testMeta, noise(rng, 300), rng))
+	r, err := Open(fs, testDir, testMeta.Index, testMeta.Term)
+	must(f, err)
+	whole, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
+	must(f, err)
+	must(f, r.Close())
+	f.Add(whole, uint16(100), int64(0))
+	f.Add(whole[:len(whole)-1], uint16(7), int64(-1))
+	f.Add([]byte("content"), uint16(1), int64(1)<<62)
+	f.Fuzz(func(t *testing.T, file []byte, piece uint16, stray int64) {
+		receiveFile(t, file, piece, stray, false)
+		end, err := trailer{meta: testMeta, content: int64(len(file)), sum: xxhash.Sum64(file)}.encode()
+		must(t, err)
+		receiveFile(t, append(bytes.Clone(file), end...), piece, stray, true)
+	})
+}
+
+func receiveFile(t *testing.T, file []byte, piece uint16, stray int64, honest bool) {
+	fs := memfs.New(1, "")
+	rc, err := Receive(fs, testDir, testMeta, int64(len(file)))
+	if err != nil {
+		if len(file) >= footerSize {
+			t.Fatal(err)
+		}
+		return
+	}
+	for off := 0; off < len(file); {
+		n := min(int(piece)+1, len(file)-off)
+		if stray != int64(off) {
+			if err := rc.Chunk(stray, file[:n]); !errors.Is(err, ErrWrongOffset) {
+				t.Fatalf("chunk at %d instead of %d: %v", stray, off, err)
+			}
+		}
+		must(t, rc.Chunk(int64(off), file[off:off+n]))
+		off += n
+	}
+	if err := rc.Finish(); err != nil {
+		if honest || !errors.Is(err, ErrDamaged) {
+			t.Fatal(err)
+		}
+		if names, err := fs.List(testDir); err != nil || len(names) > 0 {
+			t.Fatalf("left behind: %v, %v", names, err)
+		}
+		return
+	}
+	r, err := Open(fs, testDir, testMeta.Index, testMeta.Term)
+	must(t, err)
+	must(t, r.Verify())
+	if !sameMeta(r.Meta(), testMeta) || !bytes.Equal(wholeFile(t, r), file) {
+		t.Fatalf("received %v", r.Meta())
+	}
 }

@@ -121,6 +121,7 @@ type writer struct {
 	// term of the records to come. It grows at each start: a leader of an old term does not come back, so no two
 	// different entries ever share index and term.
 	nextTerm uint64
+	torn     string // what the last open has cut off
 }
 
 func (w *writer) now() model { return w.states[len(w.states)-1] }
@@ -142,7 +143,7 @@ func (w *writer) open() error {
 	if err != nil {
 		return err
 	}
-	w.log = log
+	w.log, w.torn = log, got.Torn
 	var why []error
 	for i := len(w.states) - 1; i >= 0; i-- {
 		s := w.states[i]

@@ -3,74 +3,143 @@ package differential
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
-	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/quorumkv/quorumkv/test/script"
 )
 
 // generator makes requests that are likely to meet: few keys, revisions around the present and the compacted one, and now
 // and then something invalid.
 type generator struct {
-	rng       *rand.Rand
-	revision  int64 // newest that an answer named
-	compacted int64
-
-	asked map[int64]bool // revisions that a compaction was asked for
+	*state
+	rng     *rand.Rand
+	skipped func(request any) bool
 }
 
-func newGenerator(rng *rand.Rand) *generator {
-	return &generator{rng: rng, revision: 1, asked: map[int64]bool{}}
+// step returns requests to be sent at once: a single one of any kind, reads of any kind, or writes and reads whose order
+// the answers tell.
+func (g *generator) step() []any {
+	n, next := 1, g.any
+	switch g.rng.IntN(3) {
+	case 1:
+		n, next = 2+g.rng.IntN(9), g.read
+	case 2:
+		n, next = 2+g.rng.IntN(7), g.calm
+	}
+	var requests []any
+	for len(requests) < n {
+		if r := next(); !g.skipped(r) {
+			requests = append(requests, r)
+		}
+	}
+	return requests
 }
 
-// hashRequest asks for HashKV at a revision.
-type hashRequest struct{ revision int64 }
-
-// streamRequest is a range to be sent through RangeStream.
-type streamRequest struct{ *pb.RangeRequest }
-
-// next returns a *pb.PutRequest, *pb.RangeRequest, *pb.DeleteRangeRequest, *pb.TxnRequest, *pb.CompactionRequest,
-// *streamRequest or hashRequest.
-func (g *generator) next() any {
+// any returns a *pb.PutRequest, *pb.RangeRequest, *script.Stream, *pb.DeleteRangeRequest, *pb.TxnRequest,
+// *pb.CompactionRequest or *pb.HashKVRequest.
+func (g *generator) any() any {
 	switch n := g.rng.IntN(1000); {
 	case n < 280:
 		return g.put()
-	case n < 560:
-		return g.rangeRequest()
-	case n < 620:
-		return g.stream()
-	case n < 720:
+	case n < 420:
+		return g.read()
+	case n < 550:
 		return g.deleteRange()
-	case n < 970:
-		t := g.txn(2)
-		separate(t)
-		return t
-	case n < 980:
-		return g.compaction()
+	case n < 900:
+		return g.txn(2)
+	case n < 960:
+		return g.odd()
 	default:
-		return g.hash()
+		return &pb.CompactionRequest{Revision: g.anyRevision(), Physical: g.chance(3)}
 	}
 }
 
-// compaction leaves out revision 0, which etcd accepts in a new store: HashKV of the newest revision, which is written 0
-// as well, then gets the remembered hash of nothing (see hash).
-func (g *generator) compaction() *pb.CompactionRequest {
-	r := &pb.CompactionRequest{Revision: g.anyRevision(), Physical: g.chance(3)}
-	if r.Revision == 0 {
-		r.Revision = 1
+// odd returns what would come too seldom by chance.
+func (g *generator) odd() any {
+	key := []byte(keys[g.rng.IntN(len(keys))])
+	put := &pb.PutRequest{Key: key}
+	switch g.rng.IntN(4) {
+	case 0:
+		put.Lease, put.IgnoreLease = 1, g.chance(2)
+	case 1: // etcd's limit counts its own envelope as well
+		sizes := []int{requestLimit - 1024, requestLimit + 1024, messageLimit + 1024}
+		put.Value = bytes.Repeat([]byte{'x'}, sizes[g.rng.IntN(len(sizes))])
+	case 2:
+		return &pb.CompactionRequest{Revision: []int64{0, -1, g.revision + 1, math.MaxInt64}[g.rng.IntN(4)]}
+	default:
+		put.IgnoreLease, put.IgnoreValue = true, true
 	}
-	g.asked[r.Revision] = true
-	return r
+	if g.chance(2) {
+		return put
+	}
+	op := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: put}}
+	return &pb.TxnRequest{Success: []*pb.RequestOp{op}}
 }
 
-// hash leaves out revisions that were compacted at: etcd remembers the hash that it computed before the last ten
-// compactions and answers with that, until it restarts.
-func (g *generator) hash() hashRequest {
-	r := hashRequest{g.anyRevision()}
-	if g.asked[r.revision] {
-		r.revision = 0
+func (g *generator) read() any {
+	switch n := g.rng.IntN(100); {
+	case n < 60:
+		return g.rangeRequest()
+	case n < 75:
+		return &script.Stream{RangeRequest: g.rangeRequest()}
+	case n < 95:
+		t := &pb.TxnRequest{}
+		serializable := g.chance(3)
+		for range g.rng.IntN(3) {
+			t.Compare = append(t.Compare, g.compare())
+		}
+		for _, list := range []*[]*pb.RequestOp{&t.Success, &t.Failure} {
+			for range g.rng.IntN(3) {
+				r := g.rangeRequest()
+				r.Serializable = serializable || r.Serializable
+				*list = append(*list, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}})
+			}
+		}
+		return t
+	default:
+		return &pb.HashKVRequest{Revision: g.anyRevision()}
 	}
-	return r
+}
+
+// calm returns a request that may run beside others: what it changes shows in its answer, an error does not depend on what
+// the others did, and no node may answer it from the past.
+func (g *generator) calm() any {
+	var request any
+	switch n := g.rng.IntN(100); {
+	case n < 45:
+		request = g.put()
+	case n < 60:
+		request = g.deleteRange()
+	case n < 85:
+		request = g.txn(2)
+	default:
+		r := g.rangeRequest()
+		r.Revision = 0
+		request = r
+	}
+	calmDown(request)
+	return request
+}
+
+func calmDown(request any) {
+	switch r := request.(type) {
+	case *pb.PutRequest:
+		r.IgnoreValue, r.IgnoreLease, r.Lease = false, false, 0
+	case *pb.RangeRequest:
+		r.Revision, r.Serializable = 0, false
+	case *pb.TxnRequest:
+		visit(r, func(op *pb.RequestOp) {
+			if put := op.GetRequestPut(); put != nil {
+				calmDown(put)
+			}
+			if rr := op.GetRequestRange(); rr != nil {
+				calmDown(rr)
+			}
+		})
+	}
 }
 
 // chance is true once in n.
@@ -99,6 +168,12 @@ func (g *generator) end() []byte {
 	}
 }
 
+// Sizes around what a request, and what a message, may have.
+const (
+	requestLimit = 1536 << 10
+	messageLimit = requestLimit + 512<<10
+)
+
 func (g *generator) value() []byte {
 	switch g.rng.IntN(10) {
 	case 0:
@@ -110,19 +185,31 @@ func (g *generator) value() []byte {
 	}
 }
 
-// anyRevision is mostly one that exists.
+// anyRevision is mostly one that exists. Of those before the history only the first is asked for: it stands for all that
+// were compacted, in any store.
 func (g *generator) anyRevision() int64 {
-	switch g.rng.IntN(12) {
-	case 0:
+	r := g.about()
+	if r > 0 && r < g.base-1 {
+		return 1
+	}
+	return r
+}
+
+func (g *generator) about() int64 {
+	oldest := max(g.compacted, g.base)
+	switch g.rng.IntN(24) {
+	case 0, 1:
 		return 0
-	case 1:
-		return -g.rng.Int64N(3)
 	case 2:
-		return g.revision + g.rng.Int64N(3)
+		return -g.rng.Int64N(3)
 	case 3:
-		return g.compacted + g.rng.Int64N(3) - 1
-	case 4, 5, 6:
-		return g.compacted + g.rng.Int64N(max(g.revision-g.compacted, 1))
+		return []int64{1, math.MaxInt64, math.MinInt64}[g.rng.IntN(3)]
+	case 4, 5:
+		return g.revision + g.rng.Int64N(3)
+	case 6, 7, 8:
+		return oldest + g.rng.Int64N(3) - 1
+	case 9, 10, 11, 12, 13, 14:
+		return oldest + g.rng.Int64N(max(g.revision-oldest, 1))
 	default:
 		return max(g.revision-g.rng.Int64N(30), 0)
 	}
@@ -138,7 +225,7 @@ func (g *generator) put() *pb.PutRequest {
 	}
 	r.IgnoreLease = g.chance(15)
 	if g.chance(50) {
-		r.Lease = g.rng.Int64N(3) - 1 // there are no leases
+		r.Lease = g.rng.Int64N(4) - 1 // there are no leases
 	}
 	return r
 }
@@ -160,12 +247,15 @@ func (g *generator) rangeRequest() *pb.RangeRequest {
 	if g.chance(3) {
 		r.Revision = g.anyRevision()
 	}
-	if g.chance(4) {
+	if g.chance(3) {
 		r.SortOrder = pb.RangeRequest_SortOrder(g.rng.IntN(3))
 		r.SortTarget = pb.RangeRequest_SortTarget(g.rng.IntN(5))
 	}
 	if g.chance(100) {
 		r.SortTarget = 9
+	}
+	if g.chance(100) {
+		r.SortOrder = 9
 	}
 	for _, filter := range []*int64{&r.MinModRevision, &r.MaxModRevision, &r.MinCreateRevision, &r.MaxCreateRevision} {
 		if g.chance(16) {
@@ -173,16 +263,6 @@ func (g *generator) rangeRequest() *pb.RangeRequest {
 		}
 	}
 	return r
-}
-
-// stream leaves out a target without an order: etcd cuts the range after the last key it sent, which is then not the
-// greatest, and counts wrongly.
-func (g *generator) stream() *streamRequest {
-	r := g.rangeRequest()
-	if _, known := pb.RangeRequest_SortTarget_name[int32(r.SortTarget)]; known && r.SortOrder == pb.RangeRequest_NONE {
-		r.SortTarget = pb.RangeRequest_KEY
-	}
-	return &streamRequest{r}
 }
 
 // txn nests up to so many levels.
@@ -197,30 +277,13 @@ func (g *generator) txn(depth int) *pb.TxnRequest {
 	for range g.rng.IntN(4) {
 		t.Failure = append(t.Failure, g.op(depth))
 	}
-	return t
-}
-
-// visit calls f for every operation of a transaction, nested ones included.
-func visit(t *pb.TxnRequest, f func(*pb.RequestOp)) {
-	for _, op := range slices.Concat(t.Success, t.Failure) {
-		f(op)
-		if nested := op.GetRequestTxn(); nested != nil {
-			visit(nested, f)
+	if g.chance(100) { // around the limit of 128 operations, which nested ones share
+		for range 126 + g.rng.IntN(5) - len(t.Success) {
+			r := &pb.RangeRequest{Key: g.key(), CountOnly: true}
+			t.Success = append(t.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}})
 		}
 	}
-}
-
-// separate sees to it that a transaction with puts deletes nothing "from this key on". etcd does not notice that such a
-// deletion overlaps with a put, and is not up to it: a put that wants to keep the value or the lease of the deleted key
-// makes every node panic, and a compaction at that very revision forgets the put.
-func separate(t *pb.TxnRequest) {
-	puts := false
-	visit(t, func(op *pb.RequestOp) { puts = puts || op.GetRequestPut() != nil })
-	visit(t, func(op *pb.RequestOp) {
-		if del := op.GetRequestDeleteRange(); puts && del != nil && string(del.RangeEnd) == "\x00" {
-			del.RangeEnd = nil
-		}
-	})
+	return t
 }
 
 func (g *generator) op(depth int) *pb.RequestOp {
@@ -241,24 +304,35 @@ func (g *generator) op(depth int) *pb.RequestOp {
 }
 
 func (g *generator) compare() *pb.Compare {
-	c := &pb.Compare{Key: g.key(), Result: pb.Compare_CompareResult(g.rng.IntN(4))}
+	c := &pb.Compare{Key: g.key(), Target: pb.Compare_CompareTarget(g.rng.IntN(5)),
+		Result: pb.Compare_CompareResult(g.rng.IntN(4))}
 	if g.chance(4) {
 		c.RangeEnd = g.end()
 	}
-	switch g.rng.IntN(5) {
-	case 0:
-		c.Target, c.TargetUnion = pb.Compare_VERSION, &pb.Compare_Version{Version: g.rng.Int64N(4)}
-	case 1:
-		c.Target, c.TargetUnion = pb.Compare_CREATE, &pb.Compare_CreateRevision{CreateRevision: g.someRevision()}
-	case 2:
-		c.Target, c.TargetUnion = pb.Compare_MOD, &pb.Compare_ModRevision{ModRevision: g.someRevision()}
-	case 3:
-		c.Target, c.TargetUnion = pb.Compare_VALUE, &pb.Compare_Value{Value: g.value()}
-	case 4:
-		c.Target, c.TargetUnion = pb.Compare_LEASE, &pb.Compare_Lease{Lease: g.rng.Int64N(2)}
+	kind := c.Target
+	if g.chance(60) { // what is compared with is of another kind
+		kind = pb.Compare_CompareTarget(g.rng.IntN(5))
+	}
+	switch kind {
+	case pb.Compare_VERSION:
+		c.TargetUnion = &pb.Compare_Version{Version: g.rng.Int64N(4)}
+	case pb.Compare_CREATE:
+		c.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: g.someRevision()}
+	case pb.Compare_MOD:
+		c.TargetUnion = &pb.Compare_ModRevision{ModRevision: g.someRevision()}
+	case pb.Compare_VALUE:
+		c.TargetUnion = &pb.Compare_Value{Value: g.value()}
+	case pb.Compare_LEASE:
+		c.TargetUnion = &pb.Compare_Lease{Lease: g.rng.Int64N(2)}
 	}
 	if g.chance(20) {
 		c.TargetUnion = nil
+	}
+	if g.chance(100) {
+		c.Result = 7
+	}
+	if g.chance(100) {
+		c.Target = 9
 	}
 	return c
 }
@@ -267,5 +341,5 @@ func (g *generator) someRevision() int64 {
 	if g.chance(2) {
 		return 0
 	}
-	return max(g.revision-g.rng.Int64N(20), 0)
+	return max(g.revision-g.rng.Int64N(20), g.base-1)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/quorumkv/quorumkv/test/cluster"
 	"github.com/quorumkv/quorumkv/test/script"
@@ -49,7 +50,8 @@ func newSession(t *testing.T, c *cluster.Cluster, under int) *script.Session {
 	var nodes []script.Node
 	for i := range c.Nodes {
 		n := (under + i) % len(c.Nodes)
-		nodes = append(nodes, script.Node{KV: c.KV(n), MemberID: ids[n]})
+		maintenance := pb.NewMaintenanceClient(c.Client(n).ActiveConnection())
+		nodes = append(nodes, script.Node{KV: c.KV(n), Maintenance: maintenance, MemberID: ids[n]})
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

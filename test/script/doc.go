@@ -19,6 +19,7 @@
 //	stream ...       as range, through RangeStream; the chunks are merged
 //	del KEY [END] [prev_kv]
 //	compact R [physical]
+//	hash R           HashKV
 //	txn              then compares, requests and `end`; requests before `then` count as success
 //	if version|create|mod|value|lease KEY [..END] =|!=|<|> V|unset
 //	empty            an operation without a request; only inside txn
@@ -28,4 +29,7 @@
 // KEY, END and VALUE are bare words, Go strings in quotes, `prefix(KEY)` for the END that makes KEY a prefix, or
 // `size(N)` for N bytes. Revisions R are relative to the start of the script when they carry a sign, as all revisions in
 // the output do: +0 is the revision after everything before was deleted. A bare number is absolute, -1 is written `minus1`.
+//
+// What no client library sends has a form too: numbers for sort=ORDER:TARGET and for the target of a compare, ?N for its
+// relation, and a value of another kind than the target's with its name, as in `if 9 a ?7 version:1`.
 package script

@@ -42,6 +42,12 @@ func (s *Session) format(response any, indent string) string {
 		s.pairs(&b, indent, r.Kvs...)
 	case *pb.CompactionResponse:
 		b.WriteByte('\n')
+	case *pb.HashKVResponse:
+		compact := "never"
+		if r.CompactRevision > 0 {
+			compact = s.relative(r.CompactRevision)
+		}
+		fmt.Fprintf(&b, " hash=%08x at=%s compacted=%s\n", r.Hash, s.relative(r.HashRevision), compact)
 	case *pb.TxnResponse:
 		fmt.Fprintf(&b, " succeeded=%v\n", r.Succeeded)
 		for i := 0; i < len(r.Responses); {

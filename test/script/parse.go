@@ -12,14 +12,14 @@ import (
 // statement is one request of a script and where it goes.
 type statement struct {
 	text    string // as written, for the output
-	request any    // *pb.PutRequest, *pb.RangeRequest, *streamRequest, ...
+	request any    // *pb.PutRequest, *pb.RangeRequest, *Stream, ...
 	node    int    // distance from the node under test
 	repeat  int    // 0: once
 	line    string // of a repeated one, with #
 }
 
-// streamRequest is a RangeRequest to be sent through RangeStream.
-type streamRequest struct{ *pb.RangeRequest }
+// Stream is a RangeRequest to be sent through RangeStream.
+type Stream struct{ *pb.RangeRequest }
 
 // parser reads lines with revisions relative to base.
 type parser struct {
@@ -184,6 +184,9 @@ func (p *parser) request(line string) (any, error) {
 	case "compact":
 		revision, err := p.revision(string(arg(0)))
 		return &pb.CompactionRequest{Revision: revision, Physical: set("physical")}, err
+	case "hash":
+		revision, err := p.revision(string(arg(0)))
+		return &pb.HashKVRequest{Revision: revision}, err
 	case "range", "stream":
 		r := &pb.RangeRequest{Key: arg(0), RangeEnd: arg(1), Serializable: set("serializable"),
 			KeysOnly: set("keys_only"), CountOnly: set("count_only")}
@@ -202,7 +205,7 @@ func (p *parser) request(line string) (any, error) {
 			}
 		}
 		if verb == "stream" {
-			return &streamRequest{r}, nil
+			return &Stream{r}, nil
 		}
 		return r, nil
 	default:
@@ -225,23 +228,30 @@ var optionNames = map[string]int{
 // sorting parses ORDER[:TARGET]; a bare number stands for itself, known or not.
 func sorting(r *pb.RangeRequest, text string) error {
 	order, target, _ := strings.Cut(text, ":")
-	orders := map[string]int32{"none": 0, "ascend": 1, "descend": 2}
-	targets := map[string]int32{"": 0, "key": 0, "version": 1, "create": 2, "mod": 3, "value": 4}
-	pick := func(names map[string]int32, text string) (int32, error) {
-		if v, ok := names[text]; ok {
-			return v, nil
-		}
-		v, err := strconv.ParseInt(text, 10, 32)
-		return int32(v), err
-	}
 	o, err := pick(orders, order)
 	if err != nil {
 		return err
 	}
-	t, err := pick(targets, target)
+	t, err := pick(sortTargets, target)
 	r.SortOrder, r.SortTarget = pb.RangeRequest_SortOrder(o), pb.RangeRequest_SortTarget(t)
 	return err
 }
+
+// pick reads the name of an enum's value, or its bare number, known or not.
+func pick(names map[string]int32, text string) (int32, error) {
+	if v, ok := names[text]; ok {
+		return v, nil
+	}
+	v, err := strconv.ParseInt(text, 10, 32)
+	return int32(v), err
+}
+
+var (
+	orders      = map[string]int32{"none": 0, "ascend": 1, "descend": 2}
+	sortTargets = map[string]int32{"": 0, "key": 0, "version": 1, "create": 2, "mod": 3, "value": 4}
+	targets     = map[string]int32{"version": 0, "create": 1, "mod": 2, "value": 3, "lease": 4}
+	relations   = map[string]int32{"=": 0, ">": 1, "<": 2, "!=": 3}
+)
 
 // compare parses `if TARGET KEY [..END] RESULT VALUE`.
 func (p *parser) compare(line string) (*pb.Compare, error) {
@@ -263,28 +273,42 @@ func (p *parser) compare(line string) (*pb.Compare, error) {
 		}
 		rest = rest[1:]
 	}
-	results := map[string]pb.Compare_CompareResult{"=": pb.Compare_EQUAL, "!=": pb.Compare_NOT_EQUAL,
-		"<": pb.Compare_LESS, ">": pb.Compare_GREATER}
-	result, ok := results[rest[0]]
-	if !ok || len(rest) != 2 {
+	if len(rest) != 2 {
 		return nil, fmt.Errorf("want =, !=, < or > and a value")
 	}
-	c.Result = result
-	targets := map[string]pb.Compare_CompareTarget{"version": pb.Compare_VERSION, "create": pb.Compare_CREATE,
-		"mod": pb.Compare_MOD, "value": pb.Compare_VALUE, "lease": pb.Compare_LEASE}
-	if c.Target, ok = targets[words[1]]; !ok {
+	relation, err := pick(relations, strings.TrimPrefix(rest[0], "?"))
+	if err != nil {
+		return nil, fmt.Errorf("unknown relation %q", rest[0])
+	}
+	c.Result = pb.Compare_CompareResult(relation)
+	target, err := pick(targets, words[1])
+	if err != nil {
 		return nil, fmt.Errorf("unknown target %q", words[1])
 	}
-	if rest[1] == "unset" {
-		return c, nil
+	c.Target = pb.Compare_CompareTarget(target)
+	return c, p.operand(c, target, rest[1])
+}
+
+// operand reads what a compare compares with; it may name another kind of value than the target.
+func (p *parser) operand(c *pb.Compare, kind int32, text string) (err error) {
+	if text == "unset" {
+		return nil
 	}
-	if c.Target == pb.Compare_VALUE {
-		value, err := word(rest[1])
+	if name, after, found := strings.Cut(text, ":"); found {
+		if other, known := targets[name]; known {
+			kind, text = other, after
+		}
+	}
+	var value []byte
+	var number int64
+	if kind == targets["value"] {
+		value, err = word(text)
+	} else {
+		number, err = p.revision(text)
+	}
+	switch pb.Compare_CompareTarget(kind) {
+	case pb.Compare_VALUE:
 		c.TargetUnion = &pb.Compare_Value{Value: value}
-		return c, err
-	}
-	number, err := p.revision(rest[1])
-	switch c.Target {
 	case pb.Compare_VERSION:
 		c.TargetUnion = &pb.Compare_Version{Version: number}
 	case pb.Compare_CREATE:
@@ -293,14 +317,16 @@ func (p *parser) compare(line string) (*pb.Compare, error) {
 		c.TargetUnion = &pb.Compare_ModRevision{ModRevision: number}
 	case pb.Compare_LEASE:
 		c.TargetUnion = &pb.Compare_Lease{Lease: number}
+	default:
+		return fmt.Errorf("a compare of target %d names its kind of value, as in version:1", kind)
 	}
-	return c, err
+	return err
 }
 
 // revision reads a number; with a sign it is relative to the base.
 func (p *parser) revision(text string) (int64, error) {
-	if text == "minus1" {
-		return -1, nil
+	if digits, ok := strings.CutPrefix(text, "minus"); ok {
+		return strconv.ParseInt("-"+digits, 10, 64)
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err == nil && (text[0] == '+' || text[0] == '-') {

@@ -14,8 +14,9 @@ import (
 
 // Node is where requests go.
 type Node struct {
-	KV       pb.KVClient
-	MemberID uint64
+	KV          pb.KVClient
+	Maintenance pb.MaintenanceClient // for hash
+	MemberID    uint64
 }
 
 // Session runs script blocks one after another against a cluster.
@@ -85,7 +86,7 @@ func (s *Session) call(node int, request any) string {
 		response, err = to.KV.Put(ctx, r)
 	case *pb.RangeRequest:
 		response, err = to.KV.Range(ctx, r)
-	case *streamRequest:
+	case *Stream:
 		response, err = stream(ctx, to.KV, r.RangeRequest)
 	case *pb.DeleteRangeRequest:
 		response, err = to.KV.DeleteRange(ctx, r)
@@ -93,6 +94,8 @@ func (s *Session) call(node int, request any) string {
 		response, err = to.KV.Txn(ctx, r)
 	case *pb.CompactionRequest:
 		response, err = to.KV.Compact(ctx, r)
+	case *pb.HashKVRequest:
+		response, err = to.Maintenance.HashKV(ctx, r)
 	}
 	if err != nil {
 		return formatError(err)

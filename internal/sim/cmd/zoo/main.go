@@ -80,7 +80,7 @@ func visit(b zoo.Bug, healthy string, procs int) (found bool, err error) {
 	f, err := h.run(procs)
 	took := time.Since(start).Round(100 * time.Millisecond)
 	for _, sick := range h.sick {
-		fmt.Printf("seed %d fails without a bug: %s\n", sick.seed, sick.what)
+		fmt.Printf("%s: seed %d does not count, the fault is not the bug's: %s\n", b.Name, sick.seed, sick.what)
 	}
 	switch {
 	case err != nil:
