@@ -17,6 +17,7 @@ type model struct {
 	index    uint64            // of the last entry replayed
 	hashes   map[uint64]uint64 // index -> hash of its entry
 	done     map[apply.RequestID]bool
+	epochs   map[uint64]uint64 // newest boot epoch seen of a member: commands of older ones are refused
 	revision int64
 	keys     map[string][]change // per key, by revision
 	changes  map[int64]change    // by revision
@@ -33,7 +34,7 @@ type change struct {
 func newModel() *model {
 	return &model{
 		index: 1, revision: 1, // as a new cluster starts
-		hashes: map[uint64]uint64{}, done: map[apply.RequestID]bool{},
+		hashes: map[uint64]uint64{}, done: map[apply.RequestID]bool{}, epochs: map[uint64]uint64{},
 		keys: map[string][]change{}, changes: map[int64]change{},
 	}
 }
@@ -65,10 +66,10 @@ func (m *model) replay(e *raftpb.Entry) error {
 		return err
 	}
 	for _, c := range commands {
-		if m.done[c.ID] {
+		if m.done[c.ID] || c.ID.Epoch < m.epochs[c.ID.Member] {
 			continue
 		}
-		m.done[c.ID] = true
+		m.done[c.ID], m.epochs[c.ID.Member] = true, c.ID.Epoch
 		r := &pb.InternalRaftRequest{}
 		if err := proto.Unmarshal(c.Request, r); err != nil {
 			return err

@@ -76,7 +76,11 @@ func (n *network) deliver(from, to int, b []byte) {
 		n.w.violation("node %d sent what the transport refuses: %v", from+1, err)
 		return
 	}
-	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), uint64(len(b)))
+	size := uint64(len(b))
+	if m.GetSnapshotChunk() != nil {
+		size = 0 // bbolt's file, see raftnode's ChunkBytes
+	}
+	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), size)
 	target.guard(func() { target.raft.Receive(m) })
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os" //determinism:ok the RAM disk for the files that bbolt maps
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -74,7 +75,7 @@ func (n *node) config(life int) raftnode.Config {
 		SnapshotEntries: n.w.opt.SnapshotEntries,
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
 		SegmentBytes:    segmentBytes,
-		ChunkBytes:      8 << 10,
+		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
 		MaxPending:      n.w.opt.MaxPending,
 		Backend:         backend.Options{MapBytes: 1 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
@@ -167,6 +168,10 @@ func (n *node) guard(f func()) {
 // crashAt lets the process crash at its k-th file operation from now.
 func (n *node) crashAt(k int) {
 	n.fs.SetHook(func(op memfs.Op) error {
+		// The content of a snapshot takes as many operations as bbolt's file happens to be long: no part of the seed.
+		if strings.HasPrefix(op.Name, "snap/") && (op.Kind == memfs.OpRead || op.Kind == memfs.OpWrite) {
+			return nil
+		}
 		if k--; k == 0 {
 			n.w.count.CrashedAt[faultPoint(op)]++
 			panic(memfs.Crash{Op: op})
@@ -205,7 +210,7 @@ func (n *node) crash(powerLoss bool) {
 	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
 	n.life++
 	if powerLoss {
-		n.fs = n.fs.CrashClone(n.rng, n.mapRoot())
+		n.fs = n.fs.CrashClone(rand.New(rand.NewPCG(n.rng.Uint64(), 0)), n.mapRoot())
 	} else {
 		n.fs = n.fs.ProcessCrash()
 	}

@@ -72,7 +72,8 @@ func (c *crash) dir(d *dir) *dir {
 		case *inode:
 			// A crashed rename can leave both names. They become separate files, as a repair of the file system would
 			// make them.
-			n = c.file(old)
+			// A file takes one number, however long it is: what becomes of one does not depend on the others.
+			n = (&crash{rng: rand.New(rand.NewPCG(c.rng.Uint64(), 0))}).file(old)
 		}
 		out.now[name] = n
 		out.disk[name] = n
