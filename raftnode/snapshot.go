@@ -202,7 +202,7 @@ func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 
 func readChunk(f *snapFile, offset int64, limit int) (*peerpb.SnapshotChunk, error) {
 	size := f.reader.Size()
-	if offset > size {
+	if offset < 0 || offset > size {
 		return nil, fmt.Errorf("offset %d in a snapshot of %d bytes", offset, size)
 	}
 	data := make([]byte, min(int64(limit), size-offset))

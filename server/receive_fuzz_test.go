@@ -1,9 +1,11 @@
 package server
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -173,7 +175,8 @@ func lie(m *raftpb.Message, s raftnode.Status) bool {
 	if m.GetType() < 0 {
 		return true // transport.Check asks raft.IsLocalMsg, which panics
 	}
-	if m.GetTerm() >= wrapsAround || m.GetIndex() >= wrapsAround || m.GetSnapshot().GetMetadata().GetIndex() >= wrapsAround {
+	snapshot := m.GetSnapshot().GetMetadata().GetIndex()
+	if m.GetTerm() >= wrapsAround || m.GetIndex() >= wrapsAround || snapshot >= wrapsAround {
 		return true
 	}
 	switch m.GetType() {
@@ -213,28 +216,33 @@ func FuzzReceive(f *testing.F) {
 		f.Add(false, data[0], data[1])
 		f.Add(true, data[0], data[1])
 	}
-	for kind := range raftpb.MessageType_name {
-		for _, term := range []uint64{1, 2, 3} {
-			m := &raftpb.Message{Type: new(raftpb.MessageType(kind)), Term: new(term), Index: new(uint64(3)),
-				LogTerm: new(uint64(2)), Commit: new(uint64(2))}
-			switch m.GetType() {
-			case raftpb.MsgApp:
-				m.Index = new(uint64(4))
-				m.Entries = []*raftpb.Entry{{Index: new(uint64(5)), Term: new(uint64(2)), Data: []byte("not an envelope")}}
-			case raftpb.MsgReadIndex, raftpb.MsgReadIndexResp:
-				m.Entries = []*raftpb.Entry{{Data: []byte("context")}}
-			case raftpb.MsgSnap:
-				m.Snapshot = &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: new(uint64(9)), Term: new(term),
-					ConfState: &raftpb.ConfState{Voters: []uint64{1, 2, 3}}}}
-			}
-			add(fromPeer(m))
+	// seed is a message of a kind, in the node's term or the next.
+	seed := func(kind raftpb.MessageType, term uint64) *peerpb.Message {
+		m := &raftpb.Message{Type: new(kind), Term: new(term), Index: new(uint64(3)), LogTerm: new(uint64(2)),
+			Commit: new(uint64(2))}
+		switch kind {
+		case raftpb.MsgApp:
+			m.Index = new(uint64(4))
+			m.Entries = []*raftpb.Entry{{Index: new(uint64(5)), Term: new(uint64(2)), Data: []byte("not an envelope")}}
+		case raftpb.MsgReadIndex, raftpb.MsgReadIndexResp:
+			m.Entries = []*raftpb.Entry{{Data: []byte("context")}}
+		case raftpb.MsgSnap:
+			m.Snapshot = &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: new(uint64(9)), Term: new(term),
+				ConfState: &raftpb.ConfState{Voters: []uint64{1, 2, 3}}}}
+		}
+		return fromPeer(m)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(raftpb.MessageType_name)) {
+		if kind := raftpb.MessageType(kind); !raft.IsLocalMsg(kind) {
+			add(seed(kind, 2), seed(kind, 3))
 		}
 	}
 	add(fromPeer(&raftpb.Message{Type: new(raftpb.MessageType(-1)), Term: new(uint64(2))}))
 	add(fetchAt(0), fetchAt(9))
 	add(fetchAt(0), fetchAt(1<<63))
 	command := &peerpb.Command{Id: &peerpb.RequestID{Member: 2, Epoch: 1, Counter: 1}, Request: []byte("not a request")}
-	add(&peerpb.Message{Body: &peerpb.Message_Forward{Forward: &peerpb.Forward{Commands: []*peerpb.Command{command, command}}}})
+	commands := &peerpb.Forward{Commands: []*peerpb.Command{command, command}}
+	add(&peerpb.Message{Body: &peerpb.Message_Forward{Forward: commands}})
 	add(&peerpb.Message{Body: &peerpb.Message_ForwardRefused{ForwardRefused: &peerpb.ForwardRefused{
 		Ids: []*peerpb.RequestID{{Member: 1, Epoch: 1, Counter: 1}}}}})
 	snap := &raftpb.Message{Type: new(raftpb.MsgSnap), Term: new(uint64(2)), Snapshot: &raftpb.Snapshot{

@@ -35,8 +35,8 @@ func (d *discard) Send(r *pb.RangeStreamResponse) error {
 }
 
 // FuzzRequest sends arbitrary requests through validation to a real state machine. Nothing may panic, validation must
-// leave the request alone, and what it lets pass gets an answer or an error that etcd has a code for. The request is also
-// sent inside a transaction, and inside a nested one.
+// leave the request alone, and what it lets pass gets an answer or an error that etcd has a code for. The request is
+// also sent inside a transaction, and inside a nested one.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []struct {
 		kind byte

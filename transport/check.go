@@ -42,7 +42,10 @@ func Check(m *peerpb.Message, from, self uint64) error {
 
 func checkRaft(m *raftpb.Message, from, self uint64) error {
 	kind := m.GetType()
+	_, known := raftpb.MessageType_name[int32(kind)]
 	switch {
+	case !known: // raft indexes arrays with it
+		return fmt.Errorf("raft message of unknown type %d", kind)
 	case raft.IsLocalMsg(kind):
 		return fmt.Errorf("%s is local to a node", kind)
 	case raft.IsLocalMsgTarget(m.GetFrom()) || raft.IsLocalMsgTarget(m.GetTo()):

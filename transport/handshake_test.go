@@ -245,8 +245,8 @@ func TestDamagedMessageEndsTheStream(t *testing.T) {
 	}
 }
 
-// FuzzCodec receives arbitrary bytes twice: as they are, and behind a checksum that fits, so that the decoder is reached.
-// What decodes must survive another trip, and no flipped bit may.
+// FuzzCodec receives arbitrary bytes twice: as they are, and behind a checksum that fits, so that the decoder is
+// reached. What decodes must survive another trip, and no flipped bit may.
 func FuzzCodec(f *testing.F) {
 	seeds := []*peerpb.Message{heartbeat(1, 2, 3), entries(1, 2, 3, []byte("data")), forward(1, 2, 3), {}}
 	for _, c := range checkCases() {

@@ -23,7 +23,7 @@ const (
 	shortRequests   = 3000
 	fullRun         = 50_000 // so many requests meet every wanted kind
 	historyRequests = 2000
-	shrinkBudget    = time.Minute
+	shrinkBudget    = 2 * time.Minute
 )
 
 // TestDifferential runs random histories against etcd and QuorumKV and compares every answer.

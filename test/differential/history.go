@@ -91,6 +91,9 @@ func (p *pair) renew() {
 // begin starts a history: empty stores at the same revision, which is the base. Stores that were used before are emptied
 // and compacted, and every revision from base-1 on can be read.
 func (p *pair) begin() *state {
+	if !p.fresh && !(p.want.alive() && p.got.alive()) {
+		p.renew()
+	}
 	if !p.fresh {
 		if s := p.empty(); s != nil {
 			return s

@@ -2,12 +2,13 @@ package differential
 
 import (
 	"math"
+	"slices"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
-	"time"
 
 	"github.com/quorumkv/quorumkv/test/cluster"
 )
@@ -57,6 +58,10 @@ func (p *processes) restart(kill bool) {
 		p.StopAll()
 	}
 	p.up()
+}
+
+func (p *processes) alive() bool {
+	return !slices.ContainsFunc(p.Nodes, func(n *cluster.Node) bool { return !n.Running() })
 }
 
 func (p *processes) renew() {

@@ -36,6 +36,11 @@ func shrink(p *pair, h history, budget time.Duration) *shrinker {
 			return s
 		}
 	}
+	for n := 1; n < len(s.best.steps); n *= 2 { // the end is often enough
+		if s.try(s.without(0, len(s.best.steps)-n)) {
+			break
+		}
+	}
 	for before := -1; before != s.size() && time.Now().Before(s.until); {
 		before = s.size()
 		s.remove()

@@ -24,6 +24,7 @@ type system interface {
 	transport
 	restart(kill bool) // keeps the data
 	renew()            // loses the data
+	alive() bool       // no node has ended by itself
 }
 
 // clients is how many connections each node has.
@@ -55,12 +56,6 @@ type endpoint struct {
 func (e endpoint) ask(request any) answer {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	dbg := time.Now()
-	defer func() {
-		if time.Since(dbg) > 2*time.Second {
-			fmt.Printf("SLOW %v %.300s\n", time.Since(dbg), script.Print(request, 0))
-		}
-	}()
 	var response interface {
 		proto.Message
 		GetHeader() *pb.ResponseHeader
