@@ -17,7 +17,7 @@ build: ## bin/quorumkv and bin/quorumctl
 run: build ## a three-node cluster on this machine, ready to use
 	bin/quorumkv cluster
 
-test: check unit sim e2e ## everything that has to pass: about 8 minutes on 2 cores
+test: check unit sim e2e ## everything that has to pass: about 5 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -32,8 +32,9 @@ unit: ## tests of every package
 sim: ## the simulator: seeds that ever failed, then SEEDS (1..1000)
 	$(GO) run ./internal/sim/cmd/sim -corpus -seeds $(SEEDS) -quiet
 
-soak: ## the simulator on new seeds for SOAK (30m), with totals and coverage
+soak: build ## the simulator on new seeds, then the comparison with etcd, each for SOAK (30m), with totals and coverage
 	$(GO) run ./internal/sim/cmd/sim -for $(SOAK) -seeds $$(date +%s).. -quiet -coverage
+	cd test && QUORUMKV_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestDifferential ./differential
 
 e2e: build ## real processes, driven by etcd's own client and etcdctl
 	cd test && $(GO) test -count=1 -timeout 20m ./...
