@@ -17,7 +17,7 @@ build: ## bin/quorumkv and bin/quorumctl
 run: build ## a three-node cluster on this machine, ready to use
 	bin/quorumkv cluster
 
-test: check unit sim e2e ## everything that has to pass: about 5 minutes on 2 cores
+test: check unit fuzz-quick sim e2e ## everything that has to pass: about 8 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -29,12 +29,15 @@ check: ## formatter, vet, linter, determinism
 unit: ## tests of every package
 	$(GO) test ./...
 
-sim: ## the simulator: seeds that ever failed, then SEEDS (1..1000)
-	$(GO) run ./internal/sim/cmd/sim -corpus -seeds $(SEEDS) -quiet
+sim: ## the simulator: seeds that ever failed, then SEEDS (1..1000), and that they came across enough
+	$(GO) run ./internal/sim/cmd/sim -corpus -seeds $(SEEDS) -quiet -floor
 
 soak: build ## the simulator on new seeds, then the comparison with etcd, each for SOAK (30m), with totals and coverage
 	$(GO) run ./internal/sim/cmd/sim -for $(SOAK) -seeds $$(date +%s).. -quiet -coverage
 	cd test && QUORUMKV_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestDifferential ./differential
+
+zoo: ## planted bugs, each of which the simulator must find within 2,000 seeds or 5 minutes
+	$(GO) run ./internal/sim/cmd/zoo
 
 e2e: build ## real processes, driven by etcd's own client and etcdctl
 	cd test && $(GO) test -count=1 -timeout 20m ./...
@@ -45,8 +48,8 @@ race: ## unit tests under the race detector
 fuzz: CORPUS = $$($(GO) env GOCACHE)/fuzz/quorumkv
 fuzz: ## every fuzz target for FUZZTIME (10s), from what earlier runs found
 fuzz-quick: CORPUS = $$tmp/corpus
-fuzz-quick: FUZZTIME = 2s
-fuzz-quick: ## every fuzz target for 2 seconds, from its seeds
+fuzz-quick: FUZZTIME = 3s
+fuzz-quick: ## every fuzz target for 3 seconds, from its seeds
 # Go reports the end of the time as a failure now and then, on a busy machine: only what it calls a failing input is one.
 fuzz fuzz-quick:
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && export tmp && \
@@ -68,4 +71,4 @@ bench: build ## hot paths, and the cluster beside a real etcd
 clean: ## remove what make made
 	rm -rf bin
 
-.PHONY: help build run test check unit sim soak zoo e2e race fuzz fuzz-quick bench clean
+.PHONY: help build run test check unit sim soak zoo e2e race fuzz fuzz-quick zoo bench clean

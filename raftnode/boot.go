@@ -124,7 +124,9 @@ func (n *Node) openState() error {
 		n.logger.Warn("state file is missing, it will be rebuilt")
 		return nil
 	}
-	db, err := backend.Open(n.env.FS, stateDir, n.cfg.Backend)
+	o := n.cfg.Backend
+	o.Insist = len(n.founders) == 1
+	db, err := backend.Open(n.env.FS, stateDir, o)
 	if errors.Is(err, backend.ErrDamaged) {
 		n.logger.Warn("state file is damaged, it will be rebuilt", "error", err)
 		return nil

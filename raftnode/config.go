@@ -97,6 +97,7 @@ const (
 	readRetry                 = 500 * time.Millisecond
 	snapshotRetry             = time.Second
 	snapshotGiveUp            = 10 * time.Second
+	restorePatience           = 3500 * time.Millisecond // three questions
 	snapshotKeep              = 30 * time.Second
 	transferAttempts          = 2
 	requestTimeoutBase        = 5 * time.Second

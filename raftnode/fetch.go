@@ -211,6 +211,8 @@ func (n *Node) fetchTick(now time.Duration) {
 	case f == nil || f.writing:
 	case now-f.progress >= snapshotGiveUp:
 		n.giveUp("no answer")
+	case f.offer == nil && f.next == 0 && now-f.progress >= restorePatience:
+		n.giveUp("no answer yet") // any other peer will do as well
 	case now-f.asked >= snapshotRetry:
 		n.askPiece()
 	}

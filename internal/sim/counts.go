@@ -72,3 +72,27 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 		}
 	}
 }
+
+// What the seeds of make sim must reach at least, or their silence proves little.
+const (
+	floorRoleChanges = 100 // of each kind
+	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
+)
+
+// Thin says what the counts have too little of, nothing if all is well.
+func (c *Counts) Thin() []string {
+	var thin []string
+	for _, change := range []string{
+		"StateFollower to StatePreCandidate", "StatePreCandidate to StateCandidate", "StatePreCandidate to StateFollower",
+		"StateCandidate to StateLeader", "StateCandidate to StateFollower", "StateCandidate to StatePreCandidate",
+		"StateLeader to StateFollower",
+	} {
+		if n := c.RoleChanges[change]; n < floorRoleChanges {
+			thin = append(thin, fmt.Sprintf("%s: %d times, want %d", change, n, floorRoleChanges))
+		}
+	}
+	if n := len(c.CrashedAt); n < floorFaultPoints {
+		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
+	}
+	return thin
+}

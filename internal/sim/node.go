@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/internal/env"
@@ -28,16 +29,19 @@ type node struct {
 	id    uint64
 	rng   *rand.Rand
 
-	fs     *memfs.FS
-	life   int            // grows at each start; events of an earlier life do nothing
-	frozen bool           // stays down while the others must make progress
-	paused bool           // the process gets no time
-	held   []func()       // what it would have done meanwhile, in order
-	rate   float64        // of its clock, per true second
-	step   time.Duration  // of its wall clock
-	raft   *raftnode.Node // nil while down
-	view   *apply.View    // as last published
-	stat   raftnode.Status
+	fs   *memfs.FS
+	life int // grows at each start; events of an earlier life do nothing
+	// stalled holds until when a lane gets nothing done, lanes those of this life: both by name.
+	stalled map[string]time.Duration
+	lanes   map[string]*lane
+	frozen  bool           // stays down while the others must make progress
+	paused  bool           // the process gets no time
+	held    []func()       // what it would have done meanwhile, in order
+	rate    float64        // of its clock, per true second
+	step    time.Duration  // of its wall clock
+	raft    *raftnode.Node // nil while down
+	view    *apply.View    // as last published
+	stat    raftnode.Status
 }
 
 // start boots the process on the disk as it is. A crash may strike during the boot.
@@ -46,7 +50,7 @@ func (n *node) start() {
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
 	n.view, n.stat = nil, raftnode.Status{}
-	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(4) == 0 {
+	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
 	var opened *raftnode.Node
@@ -77,7 +81,7 @@ func (n *node) config(life int) raftnode.Config {
 		SegmentBytes:    segmentBytes,
 		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
 		MaxPending:      n.w.opt.MaxPending,
-		Backend:         backend.Options{MapBytes: 1 << 20, NoSync: true},
+		Backend:         backend.Options{MapBytes: 64 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
 				n.stat, n.view = s, v
@@ -99,6 +103,7 @@ func (n *node) config(life int) raftnode.Config {
 // env is the node's world for one life. Once that life is over, nothing it had planned happens.
 func (n *node) env(life int) env.Env {
 	lanes := map[string]*lane{}
+	n.lanes = lanes
 	e := env.Env{
 		Clock: &clock{n: n, life: life},
 		FS:    n.fs,
@@ -108,7 +113,7 @@ func (n *node) env(life int) env.Env {
 	}
 	e.Lane = func(name string) env.Lane {
 		if lanes[name] == nil {
-			lanes[name] = &lane{n: n, life: life}
+			lanes[name] = &lane{n: n, life: life, name: name}
 		}
 		return lanes[name]
 	}
@@ -165,9 +170,20 @@ func (n *node) guard(f func()) {
 	}
 }
 
-// crashAt lets the process crash at its k-th file operation from now.
+// pointClasses is into how many classes crashAt divides the fault points.
+const pointClasses = 24
+
+// crashAt lets the process crash at its k-th file operation from now. Every other time only one random class of fault
+// points counts: appends to the log are most of what there is, and the rare operations must get their share.
 func (n *node) crashAt(k int) {
+	class := uint64(n.rng.IntN(2 * pointClasses)) // half of them are no class: all operations count
+	if class < pointClasses {
+		k = 1
+	}
 	n.fs.SetHook(func(op memfs.Op) error {
+		if class < pointClasses && xxhash.Sum64String(faultPoint(op))%pointClasses != class {
+			return nil
+		}
 		// The content of a snapshot takes as many operations as bbolt's file happens to be long: no part of the seed.
 		if strings.HasPrefix(op.Name, "snap/") && (op.Kind == memfs.OpRead || op.Kind == memfs.OpWrite) {
 			return nil
@@ -248,23 +264,51 @@ func (c *clock) After(d time.Duration, f func()) (stop func()) {
 	return func() { stopped = true }
 }
 
-// lane runs each job in one step, at the moment when it would be done.
+// lane runs each job in one step, at the moment when it would be done; while the lane is stalled, at its end.
 type lane struct {
 	n    *node
 	life int
+	name string
 	free time.Duration // when the last job queued will be done
+	jobs []func()      // oldest first
+	due  int           // how many of them would be done by now, but for the stall
 }
 
 func (l *lane) Do(work func() error, done func(error)) {
-	l.free = max(l.free, l.n.w.queue.now) + exponential(l.n.rng, l.n.w.opt.LaneTime)
-	if l.n.w.faulty && l.n.rng.Float64() < l.n.w.opt.Stall {
-		l.n.w.count.Stalls++
-		l.free += exponential(l.n.rng, 2*time.Second)
-	}
-	l.n.w.queue.at(l.free, l.n.living(l.life, func() {
+	l.jobs = append(l.jobs, func() {
 		err := work()
 		l.n.w.queue.after(0, l.n.living(l.life, func() { done(err) }))
-	}))
+	})
+	l.free = max(l.free, l.n.w.queue.now) + exponential(l.n.rng, l.n.w.opt.LaneTime)
+	l.n.w.queue.at(l.free, l.n.living(l.life, l.next))
+}
+
+// next finishes the oldest job, unless the lane is stalled.
+func (l *lane) next() {
+	if l.n.stalled[l.name] > l.n.w.queue.now {
+		l.due++
+		return
+	}
+	job := l.jobs[0]
+	l.jobs[0], l.jobs = nil, l.jobs[1:]
+	job()
+}
+
+// stall makes a lane hang for d or until proceed.
+func (n *node) stall(name string, d time.Duration) {
+	n.stalled[name] = max(n.stalled[name], n.w.queue.now+d)
+	n.w.queue.at(n.stalled[name], func() { n.proceed(name) })
+}
+
+// proceed finishes what waited for the end of a stall, if it is over.
+func (n *node) proceed(name string) {
+	l := n.lanes[name]
+	if l == nil || n.stalled[name] > n.w.queue.now {
+		return
+	}
+	for ; l.due > 0; l.due-- {
+		n.w.queue.after(0, n.living(l.life, l.next))
+	}
 }
 
 type port struct{ n *node }

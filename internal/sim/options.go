@@ -27,7 +27,7 @@ type Options struct {
 	PauseEvery         time.Duration // mean time between pauses of a process (or all); 0: none
 	Drift              float64       // clocks run between 1-Drift and 1+Drift as fast as true time
 	WallSteps          bool          // wall clocks jump by up to an hour
-	Stall              float64       // probability that a job on a lane takes seconds
+	StallEvery         time.Duration // mean time between stalls of a lane, as by a disk that hangs; 0: none
 	MaxPending         int           // bound of waiting writes on a node; 0: the default
 	LaneTime           time.Duration // mean time of one job on a lane
 	HastenElection     bool
@@ -35,6 +35,7 @@ type Options struct {
 	CatchUpEntries     uint64
 	Keys               int
 	OperationsInFlight int
+	ThinkMean          time.Duration // mean time between the end of a client's operation and its next
 }
 
 // Draw makes a seed's options.
@@ -54,7 +55,11 @@ func Draw(rng *rand.Rand) Options {
 		Keys:               5 + rng.IntN(50),
 		OperationsInFlight: 1 + rng.IntN(3),
 	}
+	o.ThinkMean = between(100*time.Millisecond, 1500*time.Millisecond)
 	o.HastenElection = coin()
+	if coin() { // followers fall behind at once
+		o.SnapshotEntries, o.CatchUpEntries = 5+rng.Uint64N(20), 1+rng.Uint64N(10)
+	}
 	if coin() {
 		o.Loss = rng.Float64() * 0.3
 	}
@@ -80,7 +85,7 @@ func Draw(rng *rand.Rand) Options {
 		o.Drift, o.WallSteps = rng.Float64()*0.1, true
 	}
 	if coin() {
-		o.Stall = rng.Float64() * 0.002
+		o.StallEvery = between(time.Second, 8*time.Second)
 	}
 	if rng.IntN(8) == 0 {
 		o.MaxPending = 1 + rng.IntN(8)

@@ -1,9 +1,6 @@
 package sim
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
 // event is something that happens at a moment. Events of the same moment happen in the order in which they were made.
 type event struct {
@@ -12,16 +9,28 @@ type event struct {
 	run func()
 }
 
-// queue is the world's only source of order.
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
+
+// queue is the world's only source of order. It is a binary heap of its own: container/heap would allocate for every
+// event, and events are most of what a run is.
 type queue struct {
-	events eventHeap
+	events []event
 	now    time.Duration
 	seq    uint64
 }
 
 func (q *queue) at(t time.Duration, run func()) {
 	q.seq++
-	heap.Push(&q.events, event{at: max(t, q.now), seq: q.seq, run: run})
+	q.events = append(q.events, event{at: max(t, q.now), seq: q.seq, run: run})
+	h := q.events
+	for i := len(h) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !h[i].before(&h[parent]) {
+			return
+		}
+		h[i], h[parent] = h[parent], h[i]
+		i = parent
+	}
 }
 
 func (q *queue) after(d time.Duration, run func()) { q.at(q.now+d, run) }
@@ -31,27 +40,32 @@ func (q *queue) step(end time.Duration) bool {
 	if len(q.events) == 0 || q.events[0].at > end {
 		return false
 	}
-	e := heap.Pop(&q.events).(event)
+	e := q.pop()
 	q.now = e.at
 	e.run()
 	return true
 }
 
-type eventHeap []event
-
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
-	if h[i].at != h[j].at {
-		return h[i].at < h[j].at
+// pop removes the first event.
+func (q *queue) pop() event {
+	h, last := q.events, len(q.events)-1
+	first := h[0]
+	h[0], h[last] = h[last], event{}
+	h = h[:last]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if child+1 < last && h[child+1].before(&h[child]) {
+			child++
+		}
+		if !h[child].before(&h[i]) {
+			break
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
 	}
-	return h[i].seq < h[j].seq
-}
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *eventHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = event{}
-	*h = old[:len(old)-1]
-	return e
+	q.events = h
+	return first
 }

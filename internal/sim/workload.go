@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -72,7 +73,7 @@ func (l *workload) start() {
 func (l *workload) finish() { l.finished = true }
 
 func (l *workload) think(client int) {
-	pause := exponential(l.rng, 150*time.Millisecond)
+	pause := exponential(l.rng, l.w.opt.ThinkMean)
 	l.w.queue.after(pause, func() {
 		if !l.finished {
 			l.call(client)
@@ -114,7 +115,13 @@ func (l *workload) send(n *node, op *operation, then func()) {
 		done(func() { l.w.count.UnknownOutcomes++ })
 	})
 	if op.kind == opGet {
-		r := &raftnode.Read{Done: func(v *apply.View, err error) { done(func() { l.readDone(op, v, err) }) }}
+		r := &raftnode.Read{Done: func(v *apply.View, err error) {
+			if err != nil {
+				done(func() { l.w.count.UnknownOutcomes++ })
+				return
+			}
+			l.readFrom(n, op, v, done)
+		}}
 		n.guard(func() { n.raft.ReadIndex(r) })
 		return
 	}
@@ -180,17 +187,22 @@ func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 	l.w.check.wrote(op, r)
 }
 
-func (l *workload) readDone(op *operation, v *apply.View, err error) {
-	if err != nil {
-		l.w.count.UnknownOutcomes++
+// readFrom reads as the server does: a view that was overtaken is exchanged for the newest.
+func (l *workload) readFrom(n *node, op *operation, v *apply.View, done func(func())) {
+	res, err := v.KV.Range([]byte(op.key), nil, mvcc.RangeOptions{})
+	if errors.Is(err, mvcc.ErrStaleView) {
+		l.w.queue.after(time.Millisecond, n.living(n.life, func() { l.readFrom(n, op, n.view, done) }))
 		return
 	}
-	res, err := v.KV.Range([]byte(op.key), nil, mvcc.RangeOptions{})
 	if err != nil {
 		l.w.violation("read of %s at revision %d: %v", op.key, v.KV.Revision(), err)
 		return
 	}
-	op.acked, op.revision = true, v.KV.Revision()
+	done(func() { l.readDone(op, res, v.KV.Revision()) })
+}
+
+func (l *workload) readDone(op *operation, res mvcc.RangeResult, revision int64) {
+	op.acked, op.revision = true, revision
 	if len(res.KVs) == 1 {
 		op.found, op.modRevision, op.got = true, res.KVs[0].ModRevision, string(res.KVs[0].Value)
 	}

@@ -43,6 +43,7 @@ func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
 		w.members = append(w.members, apply.Member{ID: id, Name: fmt.Sprintf("n%d", id),
 			PeerURLs: []string{fmt.Sprintf("http://10.0.0.%d:2380", id)}})
 		n := &node{w: w, index: i, id: id, rng: rand.New(rand.NewPCG(seed, 0x100+id))}
+		n.stalled = map[string]time.Duration{}
 		n.rate = 1 + (rng.Float64()*2-1)*opt.Drift
 		n.fs = memfs.New(rng.Uint64(), n.mapRoot())
 		w.nodes = append(w.nodes, n)
@@ -89,6 +90,7 @@ func (w *world) run() {
 	w.planClog()
 	w.planCrash()
 	w.planPause()
+	w.planStall()
 	w.planSteps()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
@@ -139,6 +141,10 @@ func (w *world) healCore() {
 	for i, n := range w.nodes {
 		n.fs.SetHook(nil)
 		n.resume()
+		clear(n.stalled)
+		for _, lane := range lanes {
+			n.proceed(lane)
+		}
 		switch {
 		case core[i] && n.raft == nil && w.failure == "":
 			n.start()
@@ -218,7 +224,7 @@ func (w *world) planCrash() {
 func (w *world) strike(n *node, power bool) {
 	switch {
 	case n.raft == nil:
-	case w.opt.CrashAtFileOp && w.rng.IntN(2) == 0:
+	case w.opt.CrashAtFileOp && w.rng.IntN(4) > 0:
 		n.crashAt(1 + w.rng.IntN(30))
 	default:
 		n.crash(power)
@@ -236,6 +242,21 @@ func (w *world) planPause() {
 				n.pause(d)
 			}
 		}
+	})
+}
+
+// lanes are the ones that a node has.
+var lanes = [...]string{"wal", "apply", "snap"}
+
+// planStall makes a lane hang, as a disk does.
+func (w *world) planStall() {
+	w.every(w.opt.StallEvery, func() {
+		w.count.Stalls++
+		n := w.nodes[w.rng.IntN(len(w.nodes))]
+		lane := lanes[w.rng.IntN(len(lanes))]
+		d := 500*time.Millisecond + exponential(w.rng, 4*time.Second)
+		w.trace.event(w.queue.now, n.index+1, "stall "+lane, uint64(d))
+		n.stall(lane, d)
 	})
 }
 

@@ -76,12 +76,11 @@ func (w *window) encode() []byte {
 	b = append(b, windowVersion)
 	b = binary.LittleEndian.AppendUint64(b, w.epoch)
 	b = binary.LittleEndian.AppendUint64(b, w.high)
-	b = append(b, w.bits()...)
+	b = w.appendBits(b)
 	return binary.LittleEndian.AppendUint32(b, checksum(w.key(), b))
 }
 
-func (w *window) bits() []byte {
-	b := make([]byte, 0, DedupeWindow/8)
+func (w *window) appendBits(b []byte) []byte {
 	for _, word := range w.seen {
 		b = binary.LittleEndian.AppendUint64(b, word)
 	}

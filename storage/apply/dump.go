@@ -28,7 +28,7 @@ func (m *Machine) Dump(w io.Writer) error {
 		fmt.Fprintf(b, "member %s\n", m.members[i].encode())
 	}
 	for _, w := range m.windows {
-		fmt.Fprintf(b, "window of %x epoch %d high %d bits %08x\n", w.member, w.epoch, w.high, checksum(w.bits()))
+		fmt.Fprintf(b, "window of %x epoch %d high %d bits %08x\n", w.member, w.epoch, w.high, checksum(w.appendBits(nil)))
 	}
 	fmt.Fprintf(b, "revision %d compacted %d hash %08x\n", view.Revision(), view.CompactRevision(), hash.Hash)
 	for _, kv := range all.KVs {

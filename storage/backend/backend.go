@@ -57,6 +57,9 @@ type Options struct {
 	MapBytes int
 	// NoSync leaves out every sync of the bbolt file. Only for state on a RAM disk, as in the simulator.
 	NoSync bool
+	// Insist opens also what two attempts in a row did not survive. Crashes of another cause look the same, so a node that
+	// has nobody to fetch another state from must try again.
+	Insist bool
 }
 
 func (o Options) mapBytes() int {

@@ -73,7 +73,7 @@ func Create(fsys env.FS, dir string, o Options, first *Batch) (*DB, error) {
 }
 
 // Open opens the current generation and sweeps away the others. Damage, also that which has killed the last two
-// attempts to open it, is ErrDamaged.
+// attempts to open it (but see Options.Insist), is ErrDamaged.
 func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 	g, err := currentGeneration(fsys, dir)
 	if err != nil {
@@ -82,7 +82,7 @@ func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 	if err := checkFile(g.osPath()); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	marker, err := g.mark()
+	marker, err := g.mark(o.Insist)
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", g, err)
 	}
@@ -103,13 +103,15 @@ func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 }
 
 // mark makes the attempt to open this generation visible to the next one, and returns the marker's name.
-func (g generation) mark() (marker string, err error) {
+func (g generation) mark(insist bool) (marker string, err error) {
 	twice, err := g.has(reopeningName)
-	if err == nil && twice {
-		err = fmt.Errorf("two attempts to open it died: %w", ErrDamaged)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case twice && insist:
+		return reopeningName, nil
+	case twice:
+		return "", fmt.Errorf("two attempts to open it died: %w", ErrDamaged)
 	}
 	once, err := g.has(openingName)
 	if err != nil {

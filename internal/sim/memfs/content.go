@@ -2,7 +2,7 @@ package memfs
 
 const (
 	sectorSize = 512
-	pageSize   = 4096
+	pageSize   = 1024
 )
 
 type page [pageSize]byte

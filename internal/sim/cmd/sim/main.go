@@ -31,6 +31,7 @@ type options struct {
 	quiet    bool
 	trace    bool
 	coverage bool
+	floor    bool
 	horizon  time.Duration
 	duration time.Duration
 	procs    int
@@ -49,6 +50,7 @@ func run(args []string, out, errs io.Writer) int {
 	f.BoolVar(&o.quiet, "quiet", false, "print failing seeds and totals only")
 	f.BoolVar(&o.trace, "trace", false, "tell what happens, message by message")
 	f.BoolVar(&o.coverage, "coverage", false, "add to the totals where crashes struck and which roles changed")
+	f.BoolVar(&o.floor, "floor", false, "fail also when the seeds came across too little: for 1,000 of them or more")
 	f.DurationVar(&o.horizon, "horizon", 0, "end the phase of faults after this simulated time (default: as the seed says, 60s)")
 	f.DurationVar(&o.duration, "for", 0, "go on with the next seeds until this much time has passed")
 	f.IntVar(&o.procs, "procs", runtime.NumCPU(), "processes that share the seeds")
