@@ -91,6 +91,8 @@ type apiConfig struct {
 	LatencyHistograms bool
 	// Profiles adds Go's profiles to the HTTP endpoints. Whoever reaches them can slow the member down.
 	Profiles bool
+	// NoGateway leaves out the JSON gateway.
+	NoGateway bool
 	// Registry gets the metrics and is what /metrics serves. Default: a new one.
 	Registry *prometheus.Registry
 	// Origins that browsers may call the HTTP endpoints from; empty or "*" means all.
@@ -108,14 +110,17 @@ type api struct {
 	keepAlive  KeepAlive
 	metrics    *metrics
 	leadership *leadership
+	self       *inProcess
+	queues     *queues
 	sizes      func() (total, inUse int64)
 	guard      guard
 	readLimit  time.Duration // how long a health check waits for a linearizable read
 	profiles   bool
+	gateway    bool
 	logger     hclog.Logger
 }
 
-// newAPI prepares the services; newGRPCServer and newHTTPServer serve them. Somebody has to run leadership.Run.
+// newAPI prepares the services; a clientPort serves them. Somebody has to run leadership.Run.
 func newAPI(n node, cfg apiConfig) *api {
 	limits := cfg.Limits.withDefaults()
 	registry, logger := cfg.Registry, cfg.Logger
@@ -125,6 +130,8 @@ func newAPI(n node, cfg apiConfig) *api {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
+	readLimit := 5*time.Second + 2*cfg.ElectionTimeout
+	self := newInProcess()
 	s := scrape{node: n, sizes: cfg.Sizes, quota: limits.QuotaBytes, member: cfg.MemberID}
 	return &api{
 		node:       n,
@@ -133,9 +140,12 @@ func newAPI(n node, cfg apiConfig) *api {
 		keepAlive:  cfg.KeepAlive,
 		metrics:    newMetrics(registry, s, cfg.LatencyHistograms),
 		leadership: newLeadership(n, cfg.ElectionTimeout),
+		self:       self,
+		queues:     newQueues(self.conn, readLimit),
 		sizes:      cfg.Sizes,
 		guard:      newGuard(cfg.Origins, cfg.Hosts, logger),
-		readLimit:  5*time.Second + 2*cfg.ElectionTimeout,
+		readLimit:  readLimit,
+		gateway:    !cfg.NoGateway,
 		profiles:   cfg.Profiles,
 		logger:     logger,
 	}

@@ -127,6 +127,8 @@ type Config struct {
 	// switches pings off. Too short: connections break at each hiccup of the network.
 	GRPCKeepAliveTimeout time.Duration
 
+	// EnableGRPCGateway (--enable-grpc-gateway) serves every gRPC method as JSON over HTTP under /v3/; default on.
+	EnableGRPCGateway bool
 	// EnablePprof (--enable-pprof) serves Go's profiles under /debug/pprof/; default off. Whoever reaches them can slow
 	// the member down.
 	EnablePprof bool
@@ -173,6 +175,7 @@ func DefaultConfig() Config {
 		GRPCKeepAliveMinTime:       5 * time.Second,
 		GRPCKeepAliveInterval:      2 * time.Hour,
 		GRPCKeepAliveTimeout:       20 * time.Second,
+		EnableGRPCGateway:          true,
 		LogLevel:                   "info",
 		LogFormat:                  LogFormatJSON,
 		LogOutputs:                 []string{"stderr"},
