@@ -33,14 +33,14 @@ func (e *electionServer) Campaign(
 	ctx = onBehalf(ctx)
 	p, err := e.queues.join(ctx, r.Name, r.Lease, r.Value)
 	if err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	if err := e.win(ctx, p, r.Value); err != nil {
 		e.queues.leave(ctx, p)
 		if errors.Is(err, errLostPlace) {
 			err = errNotLeader
 		}
-		return nil, err
+		return nil, bare(err)
 	}
 	leader := &v3electionpb.LeaderKey{Name: r.Name, Key: p.key, Rev: p.revision, Lease: p.lease}
 	return &v3electionpb.CampaignResponse{Header: p.joined, Leader: leader}, nil
@@ -72,7 +72,7 @@ func (e *electionServer) Proclaim(
 	}
 	resp, err := e.queues.replace(onBehalf(ctx), l.Key, r.Value, l.Rev, l.Lease)
 	if err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	if !resp.Succeeded {
 		return nil, errNotLeader
@@ -89,7 +89,7 @@ func (e *electionServer) Resign(
 	}
 	resp, err := e.queues.remove(onBehalf(ctx), r.Leader.Key, r.Leader.Rev)
 	if err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	return &v3electionpb.ResignResponse{Header: resp.Header}, nil
 }
@@ -99,7 +99,7 @@ func (e *electionServer) Leader(
 ) (*v3electionpb.LeaderResponse, error) {
 	resp, err := e.queues.kv.Range(onBehalf(ctx), oldest(queuePrefix(r.Name)))
 	if err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	if len(resp.Kvs) == 0 {
 		return nil, errNoLeader
@@ -114,7 +114,7 @@ func (e *electionServer) Observe(r *v3electionpb.LeaderRequest, stream v3electio
 	for {
 		leader, err := e.firstLeader(ctx, prefix)
 		if err != nil {
-			return err
+			return bare(err)
 		}
 		if leader == nil {
 			continue // compacted away before it was seen
@@ -123,7 +123,7 @@ func (e *electionServer) Observe(r *v3electionpb.LeaderRequest, stream v3electio
 			return err
 		}
 		if err := e.follow(ctx, leader, stream); err != nil {
-			return err
+			return bare(err)
 		}
 	}
 }

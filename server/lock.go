@@ -26,7 +26,7 @@ func (l *lockServer) Lock(ctx context.Context, r *v3lockpb.LockRequest) (*v3lock
 	ctx = onBehalf(ctx)
 	p, err := l.queues.join(ctx, r.Name, r.Lease, nil)
 	if err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	header := p.joined
 	if !p.first {
@@ -37,7 +37,7 @@ func (l *lockServer) Lock(ctx context.Context, r *v3lockpb.LockRequest) (*v3lock
 		if errors.Is(err, errLostPlace) {
 			err = errSessionExpired
 		}
-		return nil, err
+		return nil, bare(err)
 	}
 	return &v3lockpb.LockResponse{Header: header, Key: p.key}, nil
 }
@@ -46,7 +46,7 @@ func (l *lockServer) Lock(ctx context.Context, r *v3lockpb.LockRequest) (*v3lock
 func (l *lockServer) Unlock(ctx context.Context, r *v3lockpb.UnlockRequest) (*v3lockpb.UnlockResponse, error) {
 	resp, err := l.queues.kv.DeleteRange(onBehalf(ctx), &pb.DeleteRangeRequest{Key: r.Key})
 	if err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	return &v3lockpb.UnlockResponse{Header: resp.Header}, nil
 }

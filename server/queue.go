@@ -60,6 +60,16 @@ func onBehalf(ctx context.Context) context.Context {
 	return metadata.NewOutgoingContext(ctx, md)
 }
 
+// bare returns err as the caller gets to see it: a call that ends in it on the caller's behalf has a code, but etcd's
+// library, which makes these calls there, keeps only the text.
+func bare(err error) error {
+	switch code := status.Code(err); code {
+	case codes.OK, codes.Canceled, codes.DeadlineExceeded:
+		return err
+	}
+	return status.Error(codes.Unknown, status.Convert(err).Message())
+}
+
 func queuePrefix(name []byte) []byte { return append(bytes.Clone(name), '/') }
 
 // place is a position in a queue.
