@@ -35,13 +35,13 @@ type queues struct {
 	kv      pb.KVClient
 	leases  pb.LeaseClient
 	watches pb.WatchClient
-	// leaveLimit bounds the time to give up a place when the caller is gone already.
-	leaveLimit time.Duration
+	// patience bounds what is done for the sake of order when the caller is gone already.
+	patience time.Duration
 }
 
-func newQueues(conn grpc.ClientConnInterface, leaveLimit time.Duration) *queues {
+func newQueues(conn grpc.ClientConnInterface, patience time.Duration) *queues {
 	return &queues{
-		kv: pb.NewKVClient(conn), leases: pb.NewLeaseClient(conn), watches: pb.NewWatchClient(conn), leaveLimit: leaveLimit,
+		kv: pb.NewKVClient(conn), leases: pb.NewLeaseClient(conn), watches: pb.NewWatchClient(conn), patience: patience,
 	}
 }
 
@@ -87,25 +87,30 @@ type place struct {
 	first bool
 }
 
-// join takes a place at the end of a queue, or finds the one that lease has. It may have a place when it fails: only a
-// lease of its own is then ended.
+// join takes a place at the end of a queue, or finds the one that lease has. It asks to the end, even when the caller
+// goes away meanwhile: whoever does not know whether there is a key could not give it up. When the answer never comes,
+// the key stays until the lease ends.
 func (q *queues) join(ctx context.Context, name []byte, lease int64, value []byte) (*place, error) {
 	p := &place{prefix: queuePrefix(name), lease: lease}
+	patient, cancel := q.patient(ctx)
+	defer cancel()
 	if lease == 0 {
-		granted, err := q.leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: sessionTTL})
+		granted, err := q.leases.LeaseGrant(patient, &pb.LeaseGrantRequest{TTL: sessionTTL})
 		if err != nil {
 			return nil, err
 		}
 		p.lease, p.leaseIsOurs = granted.ID, true
 	}
 	p.key = fmt.Appendf(bytes.Clone(p.prefix), "%x", p.lease)
-	resp, err := q.kv.Txn(ctx, &pb.TxnRequest{
+	resp, err := q.kv.Txn(patient, &pb.TxnRequest{
 		Compare: []*pb.Compare{createdAt(p.key, 0)},
 		Success: []*pb.RequestOp{putOp(&pb.PutRequest{Key: p.key, Value: value, Lease: p.lease}), rangeOp(oldest(p.prefix))},
 		Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: p.key}), rangeOp(oldest(p.prefix))},
 	})
 	if err != nil {
-		q.abandon(ctx, p)
+		if p.leaseIsOurs {
+			q.leave(ctx, p)
+		}
 		return nil, err
 	}
 	p.joined, p.revision = resp.Header, resp.Header.Revision
@@ -114,7 +119,16 @@ func (q *queues) join(ctx context.Context, name []byte, lease int64, value []byt
 		p.revision, p.value, p.existed = kv.CreateRevision, kv.Value, true
 	}
 	p.first = resp.Responses[1].GetResponseRange().Kvs[0].CreateRevision == p.revision
+	if held := p.first && p.existed; ctx.Err() != nil && !held {
+		q.leave(ctx, p)
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
 	return p, nil
+}
+
+// patient returns a context that outlives the caller by a while.
+func (q *queues) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), q.patience)
 }
 
 // await waits until nobody stands before p, and returns the header of the answer that says so.
@@ -188,20 +202,13 @@ func (q *queues) watch(
 
 // leave gives up a place whose owner does not want it any more, and may be gone.
 func (q *queues) leave(ctx context.Context, p *place) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.leaveLimit)
+	ctx, cancel := q.patient(ctx)
 	defer cancel()
 	if p.leaseIsOurs {
 		_, _ = q.leases.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: p.lease}) // if it fails, the lease ends by itself
 		return
 	}
 	_, _ = q.remove(ctx, p.key, p.revision) // if it fails, the key goes with the lease
-}
-
-// abandon ends a lease that nobody will hear of, with all that was attached to it.
-func (q *queues) abandon(ctx context.Context, p *place) {
-	if p.leaseIsOurs {
-		q.leave(ctx, p)
-	}
 }
 
 // remove deletes the key of a place, if it is still that place's.
