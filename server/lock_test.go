@@ -98,14 +98,15 @@ func TestLockingAgainWithTheSameLeaseChangesNothing(t *testing.T) {
 }
 
 func TestWhoStopsWaitingLeavesNothingBehind(t *testing.T) {
-	for _, lease := range []int64{2, 0} {
+	for i, lease := range []int64{2, 0, 2, 0} {
 		s, l := newLock(t)
 		if got := <-lock(testContext(t), l, 1); got.err != nil {
 			t.Fatal(got.err)
 		}
 		ctx, cancel := context.WithCancel(testContext(t))
 		waiter := lock(ctx, l, lease)
-		s.await(t, "the waiter has its key", func() bool { return len(s.kvs) == 2 })
+		// Before the service has heard that it has a key, or when it waits.
+		s.await(t, "the waiter has its key", func() bool { return len(s.kvs) == 2 && (i < 2 || s.watches == 1) })
 		cancel()
 		got := <-waiter
 		checkStatus(t, got.err, status.FromContextError(context.Canceled).Err())
@@ -223,5 +224,27 @@ func TestCallsCarryTheCallersCredentials(t *testing.T) {
 	}
 	if !s.tokens["mine"] || len(s.tokens) != 1 {
 		t.Errorf("the store saw tokens %v", s.tokens)
+	}
+}
+
+// Whoever is gone by the time the lock is theirs does not keep it; unless they held it before.
+func TestCallerWhoIsGoneWhenTheLockIsFree(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		s, l := newLock(t)
+		if held {
+			if got := <-lock(testContext(t), l, 1); got.err != nil {
+				t.Fatal(got.err)
+			}
+		}
+		ctx, cancel := context.WithCancel(testContext(t))
+		s.mu.Lock()
+		s.afterTxn = func(*pb.TxnRequest) { s.afterTxn = nil; cancel() }
+		s.mu.Unlock()
+		<-lock(ctx, l, 1)
+		s.mu.Lock()
+		if (len(s.kvs) == 1) != held {
+			t.Errorf("held before: %v; held now: %v", held, s.keys())
+		}
+		s.mu.Unlock()
 	}
 }

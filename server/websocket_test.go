@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -124,13 +123,14 @@ func TestShutdownEndsSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.CloseNow()
+	ctx := testContext(t)
 	closed := make(chan error, 1)
 	go func() {
-		_, _, err := conn.Read(context.Background())
+		_, _, err := conn.Read(ctx)
 		closed <- err
 	}()
 	e.stop()
-	if err := <-closed; err == nil {
-		t.Error("it goes on")
+	if err := <-closed; err == nil || ctx.Err() != nil {
+		t.Errorf("it went on until %v", err)
 	}
 }
