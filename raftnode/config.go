@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 // Config describes one node. The zero value of a numeric field means its default.
@@ -53,7 +54,9 @@ type Config struct {
 	MaxPendingBytes int
 
 	Backend backend.Options
-	Logger  hclog.Logger
+	// Recent bounds the history that stays in memory for watchers.
+	Recent mvcc.Recent
+	Logger hclog.Logger
 	// Observe receives durations and transitions for metrics. Its functions are called on the loop and may be nil.
 	Observe Observer
 	// Publish hands out the newest state after it changed: on the loop, once per turn at most. May be nil.

@@ -25,6 +25,7 @@ import (
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 const (
@@ -65,7 +66,7 @@ func newSoloNode(t testing.TB, members ...apply.Member) *soloNode {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	machine, err := apply.Open(db, testCluster)
+	machine, err := apply.Open(db, testCluster, mvcc.Recent{Rows: -1, Bytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
