@@ -91,12 +91,16 @@ func (v *View) follows(r, expected Revision) bool {
 	return r == Revision{Main: expected.Main + 1} && expected.Sub > 0
 }
 
-// Before returns the pair that a key had before a revision: nil when there was none or it is compacted.
+// Before returns the pair that a key had before a revision: nil when there was none or the view has it compacted.
+// Errors: ErrStaleView and backend.ErrDamaged.
 func (v *View) Before(key []byte, rev int64) (*mvccpb.KeyValue, error) {
 	if rev-1 < firstRevision || rev-1 < v.compact {
 		return nil, nil
 	}
 	res, err := v.Range(key, nil, RangeOptions{Revision: rev - 1})
+	if errors.Is(err, ErrCompacted) { // by a compaction that the view does not know
+		err = ErrStaleView
+	}
 	if err != nil || len(res.KVs) == 0 {
 		return nil, err
 	}
