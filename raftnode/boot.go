@@ -15,6 +15,7 @@ import (
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/storage/wal"
+	"github.com/quorumkv/quorumkv/storage/watch"
 )
 
 // Open reads a node's files, or makes them when the data directory is empty, and returns the node ready to Start. It
@@ -48,6 +49,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 		snapLane:  e.Lane("snap"),
 	}
 	n.mem.snapshot = n.raftSnapshot
+	n.watches = watch.NewHub(n.noticeInterval)
 	n.snaps.offered = map[uint64]offer{}
 	opened := false
 	defer func() {

@@ -82,6 +82,9 @@ func (s *Stream) Cancel(id int64) bool {
 	return true
 }
 
+// Waiting is the number of replies that were not given yet.
+func (s *Stream) Waiting() int { return len(s.replies) }
+
 // AskProgress wants one notice for the whole stream, once all that is owed to its watchers has been given. Without a
 // watcher there will be none.
 func (s *Stream) AskProgress() {

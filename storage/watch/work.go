@@ -34,6 +34,16 @@ type Work struct {
 	stale    bool // the view cannot be read any more
 }
 
+// NeedsFile reports whether Collect will read from the file to find the events: not all are in memory.
+func (w *Work) NeedsFile() bool {
+	for i := range w.Due {
+		if !w.View.Recent(w.Due[i].Next) {
+			return true
+		}
+	}
+	return false
+}
+
 // Due is a watcher for which there may be events.
 type Due struct {
 	ID   int64
