@@ -17,16 +17,17 @@ var errEnough = errors.New("enough")
 // are shared and must not be modified.
 //
 // No two revisions are ever further apart than one, so a gap in the file is noticed. Errors: ErrCompacted when from is
-// below the compact revision, ErrStaleView when a compaction has overtaken the view, and backend.ErrDamaged.
+// below the compact revision and no longer in memory, ErrStaleView when a compaction has overtaken the view, and
+// backend.ErrDamaged.
 func (v *View) Events(from int64, atMost int) (events []Event, next int64, err error) {
 	from = max(from, firstRevision+1)
 	switch {
-	case from < v.compact:
-		return nil, from, ErrCompacted
 	case from > v.revision:
 		return nil, from, nil
-	case from > v.base:
+	case v.Recent(from):
 		events = v.recentEvents(from, atMost)
+	case from < v.compact:
+		return nil, from, ErrCompacted
 	default:
 		if events, err = v.storedEvents(from, atMost); err != nil {
 			return nil, from, err
@@ -91,10 +92,13 @@ func (v *View) follows(r, expected Revision) bool {
 	return r == Revision{Main: expected.Main + 1} && expected.Sub > 0
 }
 
-// Before returns the pair that a key had before a revision: nil when there was none or the view has it compacted.
-// Errors: ErrStaleView and backend.ErrDamaged.
+// Before returns the pair that a key had before a revision: nil when there was none, or when it is compacted and no
+// longer in memory. Errors: ErrStaleView and backend.ErrDamaged.
 func (v *View) Before(key []byte, rev int64) (*mvccpb.KeyValue, error) {
-	if rev-1 < firstRevision || rev-1 < v.compact {
+	if rev-1 < v.compact {
+		return v.recentBefore(key, rev), nil
+	}
+	if rev-1 < firstRevision {
 		return nil, nil
 	}
 	res, err := v.Range(key, nil, RangeOptions{Revision: rev - 1})
@@ -105,4 +109,16 @@ func (v *View) Before(key []byte, rev int64) (*mvccpb.KeyValue, error) {
 		return nil, err
 	}
 	return res.KVs[0], nil
+}
+
+// recentBefore is Before for what the overlay may hold.
+func (v *View) recentBefore(key []byte, rev int64) *mvccpb.KeyValue {
+	it := v.index.get(alias(key))
+	if it == nil {
+		return nil
+	}
+	if w, ok := it.at(rev - 1); ok && v.Recent(w.main) {
+		return v.overlay[v.overlayIndex(w.revision())].KV
+	}
+	return nil
 }

@@ -210,7 +210,7 @@ func (r *run) follow(v *View, newest, compact int64) {
 	atMost := 1 + r.rng.IntN(200)
 	overtaken := r.m.compact > compact
 	want := slices.DeleteFunc(slices.Clone(r.m.rows), func(e Event) bool { return e.Rev.Main < from || e.Rev.Main > newest })
-	if from < compact && from > 1 || compact > 2 && from <= 1 {
+	if max(from, 2) < compact && !v.Recent(max(from, 2)) {
 		if _, _, err := v.Events(from, atMost); err != ErrCompacted {
 			r.t.Fatalf("history from %d, compacted at %d: %v", from, compact, err)
 		}

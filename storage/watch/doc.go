@@ -14,8 +14,8 @@
 //
 //   - A watcher's position, the next revision it has not been given, only grows: also when a snapshot replaces the
 //     state, which only means that the overlay does not reach back and the file is read instead.
-//   - A revision is delivered in one piece, in order, once. A position below the compact revision ends the watcher;
-//     nothing is ever skipped.
+//   - A revision is delivered in one piece, in order, once. A position that is compacted and not in memory ends the
+//     watcher; nothing is ever skipped.
 //   - Whoever is idle has been given everything up to the hub's revision that concerns it. That is what makes a progress
 //     notice true: it is part of a stream's work, behind all events at or below its revision.
 package watch

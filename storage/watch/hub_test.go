@@ -284,7 +284,7 @@ func (c *client) checkPrev(f *followed, e Event) {
 		}
 	}
 	switch {
-	case e.Prev == nil && (!f.spec.PrevKV || want == nil || want.Delete || e.Rev.Main-1 < c.w.store.CompactRevision()):
+	case e.Prev == nil && (!f.spec.PrevKV || want == nil || want.Delete || e.Rev.Main-1 < c.w.store.CompactRevision()): // none, or compacted
 	case e.Prev == nil || want == nil || want.Delete || e.Prev.ModRevision != want.Rev.Main:
 		c.w.t.Fatalf("event %v of %s comes with %v before it, want %v", e.Rev, e.KV.Key, e.Prev, want)
 	}

@@ -108,7 +108,7 @@ func (r *ranges) visit(key []byte, f func(g *group)) {
 }
 
 // contains reports whether a range, given as in a request, has the key.
-func contains(from, end string, key []byte) bool {
+func contains[K ~string | ~[]byte](from, end string, key K) bool {
 	if end == "" {
 		return from == string(key)
 	}

@@ -28,6 +28,9 @@ type Spec struct {
 	Fragment bool
 }
 
+// Contains reports whether the range has a key.
+func (s *Spec) Contains(key string) bool { return contains(s.Key, s.End, key) }
+
 func (s *Spec) check() error {
 	switch {
 	case s.Start < 0:

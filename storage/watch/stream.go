@@ -63,6 +63,7 @@ func (s *Stream) Create(id int64, spec Spec) {
 	if spec.Notify {
 		s.notifying++
 	}
+	w.lost = w.start < s.hub.view.CompactRevision()
 	if w.start <= revision {
 		w.makeDue(w.start)
 	} else {
@@ -216,6 +217,9 @@ func (s *Stream) giveWork() {
 		for i, d := range s.due {
 			d.state = out
 			w.Due[i] = Due{ID: d.id, Spec: &d.spec, Next: d.next}
+			if d.lost {
+				w.Due[i].Compacted = w.View.CompactRevision()
+			}
 		}
 	}
 	s.due, s.out = s.out, s.due

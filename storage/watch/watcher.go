@@ -23,6 +23,8 @@ type watcher struct {
 	state state
 	slot  int  // its place in the list where it is
 	spoke bool // it was given events since the last round of notices
+	// lost says that its start was compacted when it was created.
+	lost bool
 }
 
 // rouse hears of an event of the group's range. For those who are idle it is the first since their position.

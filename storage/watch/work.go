@@ -50,7 +50,8 @@ type Due struct {
 	Spec *Spec
 	// Next is the first revision it was not given yet. Collect moves it.
 	Next int64
-	// Compacted is set by Collect when the watcher's next revision is compacted: that ends it.
+	// Compacted is set, at last by Collect, when the watcher's next revision is out of reach: that ends it. One that was
+	// created in time may get compacted revisions as long as they are in memory.
 	Compacted int64
 	spoke     bool
 }
@@ -114,8 +115,11 @@ type collection struct {
 func (c *collection) endCompacted() {
 	v := c.work.View
 	for i := range c.work.Due {
-		if d := &c.work.Due[i]; d.Next < v.CompactRevision() {
+		d := &c.work.Due[i]
+		if d.Next < v.CompactRevision() && !v.Recent(d.Next) {
 			d.Compacted = v.CompactRevision()
+		}
+		if d.Compacted > 0 {
 			c.responses = append(c.responses, Response{
 				ID: d.ID, Spec: d.Spec, Compacted: d.Compacted, Revision: v.Revision(),
 			})
