@@ -27,6 +27,9 @@ type node interface {
 	// View returns what this member has applied, or nil as long as it has not caught up with what it knew before its
 	// last restart.
 	View() *apply.View
+	// Watch opens a stream of watchers, once this member has caught up with what it knew before its last restart. The
+	// caller closes it.
+	Watch(ctx context.Context) (*watchFeed, error)
 	// Status describes this member now.
 	Status() raftnode.Status
 }
@@ -112,6 +115,7 @@ type api struct {
 	leadership *leadership
 	self       *inProcess
 	queues     *queues
+	watches    *watchServer // one for all servers: it bounds what its streams read at a time
 	sizes      func() (total, inUse int64)
 	guard      guard
 	readLimit  time.Duration // how long a health check waits for a linearizable read
@@ -133,7 +137,7 @@ func newAPI(n node, cfg apiConfig) *api {
 	readLimit := 5*time.Second + 2*cfg.ElectionTimeout
 	self := newInProcess()
 	s := scrape{node: n, sizes: cfg.Sizes, quota: limits.QuotaBytes, member: cfg.MemberID}
-	return &api{
+	a := &api{
 		node:       n,
 		header:     header{clusterID: cfg.ClusterID, memberID: cfg.MemberID, node: n},
 		limits:     limits,
@@ -149,4 +153,6 @@ func newAPI(n node, cfg apiConfig) *api {
 		profiles:   cfg.Profiles,
 		logger:     logger,
 	}
+	a.watches = newWatchServer(a)
+	return a
 }

@@ -26,7 +26,7 @@ import (
 
 // notServedYet are the scripts in testdata/gateway that need services which QuorumKV does not have yet. etcd runs them
 // all the same.
-var notServedYet = []string{"lease.txt", "watch.txt", "lock.txt", "election.txt"}
+var notServedYet = []string{"lease.txt", "lock.txt", "election.txt"}
 
 // TestGateway runs the scripts of testdata/gateway, each on a fresh cluster of one. The expected output was written by
 // etcd:
