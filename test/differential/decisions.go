@@ -271,7 +271,11 @@ func (e exceptions) String() string {
 		case d.skip != nil || d.level != nil || d.lease != nil:
 			count = fmt.Sprint(e[d.row])
 		}
-		fmt.Fprintf(&b, "%15s %8s  %s\n%25s  %s\n", d.row, count, d.etcd, "", d.here)
+		b.WriteString(row(d.row, count, d.etcd, d.here))
 	}
 	return b.String()
+}
+
+func row(name string, count any, etcd, here string) string {
+	return fmt.Sprintf("%15s %8v  %s\n%25s  %s\n", name, count, etcd, "", here)
 }
