@@ -77,7 +77,7 @@ func (n *Node) switchTo(s *staged, publish func(*apply.View)) {
 		file flushed
 	)
 	n.applyLane.Do(func() (err error) {
-		if view, err = n.state.replace(s, n.cfg.ClusterID); err == nil {
+		if view, err = n.state.replace(s, n.openMachine); err == nil {
 			file = n.state.measure()
 		}
 		return err
@@ -90,7 +90,7 @@ func (n *Node) switchTo(s *staged, publish func(*apply.View)) {
 }
 
 // replace makes a staged generation the state. It runs on the apply lane.
-func (s *state) replace(st *staged, clusterID uint64) (*apply.View, error) {
+func (s *state) replace(st *staged, open func(*backend.DB) (*apply.Machine, error)) (*apply.View, error) {
 	if s.db != nil {
 		// What is not committed yet is older than the snapshot: it goes with the old generation.
 		if err := s.db.Close(); err != nil {
@@ -102,7 +102,7 @@ func (s *state) replace(st *staged, clusterID uint64) (*apply.View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("switch to the snapshot at index %d: %w", st.meta.Index, err)
 	}
-	m, err := apply.Open(db, clusterID)
+	m, err := open(db)
 	if err != nil {
 		return nil, fmt.Errorf("open the snapshot at index %d: %w", st.meta.Index, err)
 	}

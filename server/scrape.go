@@ -46,6 +46,8 @@ var (
 	descRevision = desc("etcd_debugging_mvcc_current_revision", "Revision of the store.")
 	descCompact  = desc("etcd_debugging_mvcc_compact_revision", "Revision of the last compaction.")
 
+	descWatchers = desc("etcd_debugging_mvcc_watcher_total", "Watchers that are open on this member.")
+
 	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
 	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
 )
@@ -55,7 +57,7 @@ func (s scrape) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descHasLeader, descIsLeader, descIsLearner, descLeaderChanges, descCommitted, descApplied, descPending,
 		descFailed, descSlowReads, descQuota, descVersion, descGoVersion, descCluster, descID,
-		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
+		descSize, descInUse, descKeys, descRevision, descCompact, descWatchers, descFDUsed, descFDLimit,
 	} {
 		ch <- d
 	}
@@ -85,6 +87,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge(descCluster, 1, version.Cluster(dataVersion))
 	gauge(descID, 1, strconv.FormatUint(s.member, 16))
 
+	gauge(descWatchers, float64(status.Watchers))
 	total, inUse := s.sizes()
 	gauge(descSize, float64(total))
 	gauge(descInUse, float64(inUse))

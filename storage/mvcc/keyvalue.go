@@ -123,6 +123,9 @@ func decodeAnyKeyValue(b []byte, kv *mvccpb.KeyValue) error {
 	return nil
 }
 
+// rowBytes is the size of an event's row: key and stored value.
+func (e *Event) rowBytes() int { return revisionKeyBytes(e.Delete) + rowValueSize(e) }
+
 // rowValueSize is the length of what appendRowValue appends.
 func rowValueSize(e *Event) int {
 	if e.Delete {
