@@ -164,7 +164,7 @@ func (s *stream) progressed(r *pb.WatchResponse) {
 		p.had[w] = len(w.events)
 	}
 	for w := range p.had {
-		if p.revision < w.request.StartRevision {
+		if start := w.request.StartRevision; p.revision < start-1 || s.etcd && p.revision < start { // decision "next"
 			s.fault("progress up to %d of watch %d, which starts at %d", p.revision, w.id, w.request.StartRevision)
 		}
 		if w.partial {
