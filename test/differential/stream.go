@@ -29,8 +29,9 @@ type stream struct {
 	all      []*watcher          // those of watchers and those that ended
 	controls []*pb.WatchResponse // created and canceled, in the order of arrival
 	progress []progress
-	manual   int // progress answers that name no watcher
-	pieces   int // responses that were fragments
+	arrivals map[int64]time.Time // of revisions
+	manual   int                 // progress answers that name no watcher
+	pieces   int                 // responses that were fragments
 	faults   []string
 }
 
@@ -66,7 +67,15 @@ func openStream(e endpoint, node int) (*stream, error) {
 		cancel()
 		return nil, fmt.Errorf("open a stream to node %d: %w", node, err)
 	}
-	return &stream{node: node, client: client, cancel: cancel, changed: make(chan struct{}), watchers: map[int64]*watcher{}}, nil
+	return &stream{node: node, client: client, cancel: cancel, changed: make(chan struct{}), watchers: map[int64]*watcher{},
+		arrivals: map[int64]time.Time{}}, nil
+}
+
+// at is when a revision arrived.
+func (s *stream) at(revision int64) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.arrivals[revision]
 }
 
 // receive runs until the stream ends.
@@ -189,6 +198,9 @@ func (s *stream) notified(r *pb.WatchResponse) {
 		}
 	}
 	for _, e := range r.Events {
+		if _, again := s.arrivals[e.Kv.ModRevision]; !again {
+			s.arrivals[e.Kv.ModRevision] = time.Now()
+		}
 		if e.Kv.ModRevision < last {
 			s.fault("watch %d gets revision %d after %d, or that one in two responses", r.WatchId, e.Kv.ModRevision, last-1)
 		}
