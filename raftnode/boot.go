@@ -49,6 +49,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 	}
 	n.mem.snapshot = n.raftSnapshot
 	n.snaps.offered = map[uint64]offer{}
+	n.leases.clock = leaseClock{set: e.Clock.Now(), limit: leaseClockTicks * cfg.Tick}
 	opened := false
 	defer func() {
 		if !opened { // an error, or a simulated crash
@@ -195,6 +196,7 @@ func (n *Node) adoptState() error {
 	n.flush.size, n.flush.inUse = f.size, f.inUse
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()
+	n.adoptLeases(n.state.machine.Leases())
 	n.startRaft()
 	return nil
 }
@@ -244,6 +246,7 @@ func (n *Node) startRaft() {
 	invariant.Check(err == nil, "raft refuses its configuration: %v", err)
 	n.raw = raw
 	n.term = n.mem.hard.GetTerm()
+	n.leases.late = n.mem.last()
 	n.schedule()
 }
 
