@@ -28,6 +28,7 @@ func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
 	s := grpc.NewServer(append(options, extra...)...)
 
 	pb.RegisterKVServer(s, &kvServer{api: a})
+	pb.RegisterLeaseServer(s, &leaseServer{api: a})
 	pb.RegisterClusterServer(s, &clusterServer{api: a})
 	pb.RegisterMaintenanceServer(s, &maintenanceServer{api: a})
 	registerHealth(s, a.leadership)
