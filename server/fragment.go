@@ -17,7 +17,7 @@ func sendFragments(m *pb.WatchResponse, limit int, send func(*pb.WatchResponse) 
 		piece := &pb.WatchResponse{Header: m.Header, WatchId: m.WatchId, Fragment: true}
 		size, n := proto.Size(piece), 0
 		for n < len(events) {
-			size += protowire.SizeTag(eventsField) + protowire.SizeBytes(proto.Size(events[n]))
+			size += protowire.SizeTag(fieldEvents) + protowire.SizeBytes(proto.Size(events[n]))
 			if n > 0 && size >= limit {
 				break
 			}
@@ -31,6 +31,3 @@ func sendFragments(m *pb.WatchResponse, limit int, send func(*pb.WatchResponse) 
 	}
 	return nil
 }
-
-// eventsField is the number of the field events in a WatchResponse.
-const eventsField = 11

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/backend"
@@ -73,8 +74,9 @@ func (w *watchServer) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.
 // watchStream is one call of Watch.
 type watchStream struct {
 	*watchServer
-	feed   *watchFeed
-	stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]
+	feed    *watchFeed
+	stream  grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]
+	encoder eventEncoder // used by carryOut only
 	// sent tells receive, which waits if too many replies do, that some have gone. carryOut never waits for it.
 	sent chan struct{}
 }
@@ -159,6 +161,7 @@ func (s *watchStream) carryOut(ctx context.Context, work *watch.Work) error {
 			return err
 		}
 	}
+	s.encoder.forget()
 	s.feed.report(work)
 	return nil
 }
@@ -207,23 +210,30 @@ var compactedReason = rpctypes.ErrorDesc(rpctypes.ErrGRPCCompacted)
 
 // send sends the events of one watcher, or its end, or a notice of progress.
 func (s *watchStream) send(r *watch.Response) error {
-	m := &pb.WatchResponse{Header: s.header.identify(&pb.ResponseHeader{Revision: r.Revision}), WatchId: r.ID}
+	header := s.header.identify(&pb.ResponseHeader{Revision: r.Revision})
 	if r.Compacted > 0 {
-		m.Canceled, m.CompactRevision, m.CancelReason = true, r.Compacted, compactedReason
-		return s.stream.Send(m)
+		return s.stream.Send(&pb.WatchResponse{
+			Header: header, WatchId: r.ID, Canceled: true, CompactRevision: r.Compacted, CancelReason: compactedReason,
+		})
 	}
-	m.Events = make([]*mvccpb.Event, len(r.Events))
-	events := make([]mvccpb.Event, len(r.Events))
-	for i, e := range r.Events {
-		events[i].Kv, events[i].PrevKv = e.KV, e.Prev
-		if e.Delete {
-			events[i].Type = mvccpb.DELETE
-		}
-		m.Events[i] = &events[i]
+	if len(r.Events) == 0 {
+		return s.stream.Send(&pb.WatchResponse{Header: header, WatchId: r.ID})
 	}
 	s.metrics.watchEvents.Add(float64(len(r.Events)))
-	if r.Spec != nil && r.Spec.Fragment {
-		return sendFragments(m, s.limits.RequestBytes+messageOverheadBytes, s.stream.Send)
+	m := s.encoder.response(header, r.ID, r.Events)
+	if limit := s.limits.RequestBytes + messageOverheadBytes; r.Spec.Fragment && mem.BufferSlice(m).Len() >= limit {
+		return sendFragments(watchResponse(header, r), limit, s.stream.Send)
 	}
-	return s.stream.Send(m)
+	return s.stream.SendMsg(m)
+}
+
+func watchResponse(header *pb.ResponseHeader, r *watch.Response) *pb.WatchResponse {
+	m := &pb.WatchResponse{Header: header, WatchId: r.ID, Events: make([]*mvccpb.Event, len(r.Events))}
+	for i, e := range r.Events {
+		m.Events[i] = &mvccpb.Event{Kv: e.KV, PrevKv: e.Prev}
+		if e.Delete {
+			m.Events[i].Type = mvccpb.DELETE
+		}
+	}
+	return m
 }

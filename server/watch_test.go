@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/storage/mvcc"
+	"github.com/quorumkv/quorumkv/storage/watch"
 )
 
 // watcherOf opens a raw stream.
@@ -216,6 +221,35 @@ func TestFragments(t *testing.T) {
 		for i := range events {
 			if events[i] != m.Events[i] {
 				t.Errorf("limit %d: event %d is another", limit, i)
+			}
+		}
+	}
+}
+
+// TestEncodedResponse compares what is encoded here with what the protobuf library makes of the same response.
+func TestEncodedResponse(t *testing.T) {
+	kv := func(i int) *mvccpb.KeyValue {
+		return &mvccpb.KeyValue{Key: fmt.Append(nil, "key", i), Value: make([]byte, i*100), ModRevision: int64(i + 2), CreateRevision: 2, Version: 1}
+	}
+	var encoder eventEncoder
+	for _, id := range []int64{0, 1, -1, 1 << 40} {
+		for _, h := range []*pb.ResponseHeader{{}, {ClusterId: math.MaxUint64, MemberId: math.MaxUint64, Revision: math.MaxInt64, RaftTerm: math.MaxUint64}} {
+			r := &watch.Response{ID: id}
+			for i := range 4 {
+				e := watch.Event{Event: &mvcc.Event{KV: kv(i), Delete: i == 2}}
+				if i%2 == 1 {
+					e.Prev = kv(10 * i)
+				}
+				r.Events = append(r.Events, e)
+				for range 2 { // the second time from memory
+					want, err := proto.Marshal(watchResponse(h, r))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := mem.BufferSlice(encoder.response(h, id, r.Events)).Materialize(); !bytes.Equal(got, want) {
+						t.Errorf("watch %d, header %v, %d events:\ngot  %x\nwant %x", id, h, len(r.Events), got, want)
+					}
+				}
 			}
 		}
 	}
