@@ -108,8 +108,10 @@ func (n *Node) appliedTo(index uint64, out apply.Outcome) {
 	invariant.Check(index > n.applied, "applied index went from %d to %d", n.applied, index)
 	n.applied, n.view = index, out.View
 	n.compaction.done = false
+	n.leasesApplied(out.Leases)
 	n.publish() // before anybody is answered: who sees an answer sees what it answers for in every view after it
 	for _, r := range out.Results {
+		n.expiryApplied(&r)
 		if errors.Is(r.Err, apply.ErrDuplicate) {
 			// Executed before, and its client is still here: the first time was inside a snapshot. What it did is not
 			// known any more.

@@ -51,6 +51,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 	n.mem.snapshot = n.raftSnapshot
 	n.watches = watch.NewHub(n.noticeInterval)
 	n.snaps.offered = map[uint64]offer{}
+	n.leases.clock = leaseClock{set: e.Clock.Now(), limit: leaseClockTicks * cfg.Tick}
 	opened := false
 	defer func() {
 		if !opened { // an error, or a simulated crash
@@ -201,6 +202,7 @@ func (n *Node) adoptState() error {
 	n.flush.size, n.flush.inUse = f.size, f.inUse
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()
+	n.adoptLeases(n.state.machine.Leases())
 	n.startRaft()
 	return nil
 }
@@ -250,6 +252,7 @@ func (n *Node) startRaft() {
 	invariant.Check(err == nil, "raft refuses its configuration: %v", err)
 	n.raw = raw
 	n.term = n.mem.hard.GetTerm()
+	n.leases.late = n.mem.last()
 	n.schedule()
 }
 

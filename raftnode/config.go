@@ -50,6 +50,9 @@ type Config struct {
 	MaxPending int
 	// MaxReads is how many linearizable reads may wait on this node at once; more are refused. Default 65,536.
 	MaxReads int
+	// MaxLeaseCalls is how many renewals of leases and looks at them may wait on this node at once, and half of how many
+	// the leader holds for all; more are refused. Default 65,536.
+	MaxLeaseCalls int
 	// MaxPendingBytes bounds the same queues in bytes. Default 64 MiB.
 	MaxPendingBytes int
 
@@ -92,6 +95,7 @@ const (
 	defaultMaxPendingBytes = 64 << 20
 	defaultMaxReads        = 1 << 16
 	defaultProgress        = 10 * time.Minute
+	defaultMaxLeaseCalls   = 1 << 16
 
 	// Raft settings that nobody should have to turn; reliability notes in docs/architecture.md.
 	maxSizePerMsg             = 512 << 10
@@ -113,6 +117,15 @@ const (
 	progressJitter            = 10 // a tenth
 	firstElectionTicks        = 3
 	maxPendingFractionOfDedup = 2
+
+	leaseClockTicks      = 2    // the longest step of the lease clock
+	leaseAskTicks        = 5    // until the leader is asked again
+	leaseRoundTicks      = 3    // until the voters are asked again
+	maxLeasesAsked       = 4096 // leases in one message or round
+	maxLeaseItemsPerCall = 2
+	// Revocations in the log at once. With a node's clients' they stay below the duplicate window.
+	minExpiring, maxExpiring = 64, 2048
+	expiryPace               = 100 * time.Millisecond
 )
 
 func (c *Config) validate() error {
@@ -129,6 +142,7 @@ func (c *Config) validate() error {
 	def(&c.MaxPending, defaultMaxPending)
 	def(&c.MaxReads, defaultMaxReads)
 	def(&c.ProgressInterval, defaultProgress)
+	def(&c.MaxLeaseCalls, defaultMaxLeaseCalls)
 	def(&c.MaxPendingBytes, defaultMaxPendingBytes)
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

@@ -31,6 +31,35 @@ func describe(m *peerpb.Message) (kind, text string) {
 		return "SnapshotFailed", fmt.Sprintf("SnapshotFailed index %d: %s", b.SnapshotFailed.GetIndex(),
 			b.SnapshotFailed.GetReason())
 	}
+	return describeLease(m)
+}
+
+func describeLease(m *peerpb.Message) (kind, text string) {
+	switch b := m.GetBody().(type) {
+	case *peerpb.Message_LeaseRenew:
+		verb := "of"
+		if b.LeaseRenew.GetLook() {
+			verb = "looking at"
+		}
+		return "LeaseRenew", fmt.Sprintf("LeaseRenew %s %v, applied %d", verb, b.LeaseRenew.GetLeases(), b.LeaseRenew.GetApplied())
+	case *peerpb.Message_LeaseRenewed:
+		r := b.LeaseRenewed
+		if r.GetOverloaded() {
+			return "LeaseRenewed", "LeaseRenewed: overloaded"
+		}
+		return "LeaseRenewed", fmt.Sprintf("LeaseRenewed %v: %v", r.GetPlaces(), r.GetValues())
+	case *peerpb.Message_LeaseRound:
+		r := b.LeaseRound
+		return "LeaseRound", fmt.Sprintf("LeaseRound %d of term %d for %v", r.GetNumber(), r.GetTerm(), r.GetLeases())
+	case *peerpb.Message_LeaseRoundAck:
+		return "LeaseRoundAck", fmt.Sprintf("LeaseRoundAck %d of term %d", b.LeaseRoundAck.GetNumber(), b.LeaseRoundAck.GetTerm())
+	case *peerpb.Message_LeaseSurvey:
+		s := b.LeaseSurvey
+		return "LeaseSurvey", fmt.Sprintf("LeaseSurvey of term %d for %v, applied %d", s.GetTerm(), s.GetLeases(), s.GetApplied())
+	case *peerpb.Message_LeaseTable:
+		t := b.LeaseTable
+		return "LeaseTable", fmt.Sprintf("LeaseTable of term %d: %v ms, assumed %v", t.GetTerm(), t.GetRemaining(), t.GetAssumed())
+	}
 	return "unknown", "unknown"
 }
 

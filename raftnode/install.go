@@ -8,6 +8,7 @@ import (
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/lease"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
@@ -62,55 +63,61 @@ func (n *Node) install(w appendWork) {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return
 		}
-		n.switchTo(s, func(view *apply.View) {
+		n.switchTo(s, func(state opened) {
 			n.mem.reset(reset.Index, reset.Term, reset.ConfState)
-			n.restored(reset.Index, view)
+			n.restored(reset.Index, state)
 			n.appended(w)
 		})
 	})
 }
 
 // switchTo makes a staged generation the state, behind all applies that are queued, and then publishes it.
-func (n *Node) switchTo(s *staged, publish func(*apply.View)) {
+func (n *Node) switchTo(s *staged, publish func(opened)) {
 	var (
-		view *apply.View
-		file flushed
+		state opened
+		file  flushed
 	)
 	n.applyLane.Do(func() (err error) {
-		if view, err = n.state.replace(s, n.openMachine); err == nil {
+		if state, err = n.state.replace(s, n.openMachine); err == nil {
 			file = n.state.measure()
 		}
 		return err
 	}, func(err error) {
 		n.installed(err, func() {
 			n.flush.size, n.flush.inUse = file.size, file.inUse
-			publish(view)
+			publish(state)
 		})
 	})
 }
 
+// opened is what the loop needs to know of a state that was put in place.
+type opened struct {
+	view   *apply.View
+	leases []lease.Lease
+}
+
 // replace makes a staged generation the state. It runs on the apply lane.
-func (s *state) replace(st *staged, open func(*backend.DB) (*apply.Machine, error)) (*apply.View, error) {
+func (s *state) replace(st *staged, open func(*backend.DB) (*apply.Machine, error)) (opened, error) {
 	if s.db != nil {
 		// What is not committed yet is older than the snapshot: it goes with the old generation.
 		if err := s.db.Close(); err != nil {
-			return nil, fmt.Errorf("close state: %w", err)
+			return opened{}, fmt.Errorf("close state: %w", err)
 		}
 		s.db = nil
 	}
 	db, err := st.gen.Switch()
 	if err != nil {
-		return nil, fmt.Errorf("switch to the snapshot at index %d: %w", st.meta.Index, err)
+		return opened{}, fmt.Errorf("switch to the snapshot at index %d: %w", st.meta.Index, err)
 	}
 	m, err := open(db)
 	if err != nil {
-		return nil, fmt.Errorf("open the snapshot at index %d: %w", st.meta.Index, err)
+		return opened{}, fmt.Errorf("open the snapshot at index %d: %w", st.meta.Index, err)
 	}
 	index, term := m.Applied()
 	invariant.Check(index == st.meta.Index && term == st.meta.Term,
 		"snapshot of index %d, term %d holds index %d, term %d", st.meta.Index, st.meta.Term, index, term)
 	s.db, s.machine = db, m
-	return m.View(), nil
+	return opened{view: m.View(), leases: m.Leases()}, nil
 }
 
 func (n *Node) installed(err error, publish func()) {
@@ -136,9 +143,10 @@ func (n *Node) installed(err error, publish func()) {
 }
 
 // restored takes over the state that came with a snapshot.
-func (n *Node) restored(index uint64, v *apply.View) {
+func (n *Node) restored(index uint64, state opened) {
 	invariant.Check(index > n.applied, "snapshot at index %d installed over applied index %d", index, n.applied)
-	n.applied, n.view = index, v
+	n.applied, n.view = index, state.view
+	n.adoptLeases(state.leases)
 	n.flush.durable, n.compaction.done = index, false
 	n.publish()
 	n.serveApplied()
@@ -178,12 +186,12 @@ func (n *Node) installRestored(from uint64) {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return
 		}
-		n.switchTo(s, func(view *apply.View) {
+		n.switchTo(s, func(state opened) {
 			if !keep {
 				n.mem.reset(reset.Index, reset.Term, reset.ConfState)
 			}
 			n.mem.conf = reset.ConfState
-			n.restored(reset.Index, view)
+			n.restored(reset.Index, state)
 			n.startRaft()
 		})
 	})

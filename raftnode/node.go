@@ -53,6 +53,7 @@ type Node struct {
 	fetch      *fetch // a snapshot on its way here, nil if none
 	staged     *staged
 	transfer   *transfer
+	leases     leases
 	heard      map[uint64]time.Duration // when a peer was last heard
 
 	stats     Stats
@@ -118,6 +119,7 @@ func (n *Node) halt() {
 	n.queue, n.qbytes = nil, 0
 	n.pending.failAll(ErrStopped)
 	n.reads.failAll(ErrStopped)
+	n.leases.calls.failAll(ErrStopped)
 	if n.transfer != nil {
 		n.transfer.done(ErrStopped)
 		n.transfer = nil
@@ -142,6 +144,7 @@ func (n *Node) turn() {
 	if n.raw != nil {
 		n.proposeWaiting()
 		n.askReadIndex()
+		n.turnLeases()
 		for n.raw.HasReady() && !n.stopped {
 			n.process(n.raw.Ready())
 		}
@@ -219,6 +222,18 @@ func (n *Node) Receive(m *peerpb.Message) {
 		n.snapshotChunk(m.GetFrom(), b.SnapshotChunk)
 	case *peerpb.Message_SnapshotFailed:
 		n.snapshotFailed(m.GetFrom(), b.SnapshotFailed)
+	case *peerpb.Message_LeaseRenew:
+		n.leasesAsked(m.GetFrom(), b.LeaseRenew)
+	case *peerpb.Message_LeaseRenewed:
+		n.leasesAnswered(m.GetFrom(), b.LeaseRenewed)
+	case *peerpb.Message_LeaseRound:
+		n.leaseRound(m.GetFrom(), b.LeaseRound)
+	case *peerpb.Message_LeaseRoundAck:
+		n.leaseRoundAck(m.GetFrom(), b.LeaseRoundAck)
+	case *peerpb.Message_LeaseSurvey:
+		n.leaseSurvey(m.GetFrom(), b.LeaseSurvey)
+	case *peerpb.Message_LeaseTable:
+		n.leaseTable(m.GetFrom(), b.LeaseTable)
 	}
 }
 
@@ -231,6 +246,7 @@ func (n *Node) receiveRaft(m *raftpb.Message) {
 		n.fetchSnapshot(m.GetFrom(), m)
 		return
 	}
+	n.leases.sawEntries(m)
 	// An error means a message from a node that is not (or no longer) a peer: raft ignores it and so do we.
 	_ = n.raw.Step(m)
 	if m.GetType() == raftpb.MsgAppResp && !m.GetReject() {
@@ -263,6 +279,7 @@ func (n *Node) observe() {
 		n.requeueSent()
 	}
 	n.reads.restart()
+	n.leaderOfLeases()
 	n.transferObserved()
 	n.schedule()
 }
@@ -289,6 +306,7 @@ func (n *Node) tick() {
 	n.fetchTick(now)
 	n.transferTick()
 	n.watches.Tick(now)
+	n.tickLeases(now)
 	n.schedule()
 }
 

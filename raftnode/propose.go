@@ -50,18 +50,20 @@ func (n *Node) enqueue(q queued) {
 	n.schedule()
 }
 
-// proposeWaiting empties the queue: into raft's log on the leader, into a message to the leader elsewhere.
+// proposeWaiting empties the queue: into raft's log on the leader, into a message to the leader elsewhere. The leader
+// adds what it has to say itself.
 //
 // The leader holds back while an append is on its way to disk. No time is lost (W1 lets no frame start before that
 // fsync returns) and all that arrives meanwhile becomes one entry.
 func (n *Node) proposeWaiting() {
 	switch {
-	case len(n.queue) == 0 || n.leader == 0:
+	case n.leader == 0:
 	case n.role == raft.StateLeader:
 		if !n.appends.busy {
 			n.proposeBatches()
+			n.proposeExpiries()
 		}
-	default:
+	case len(n.queue) > 0:
 		n.forward()
 	}
 }

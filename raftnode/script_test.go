@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -25,6 +26,11 @@ import (
 //	compact N rev=N [await]              gives up history, and waits until it is gone from the node's file
 //	cancel N KEY                         the client of that put or get goes away
 //	get N KEY ...                        linearizable reads
+//	grant N ID ttl=N, revoke N ID        proposes to make or to end leases
+//	attach N ID KEY ...                  puts keys with a lease
+//	renew N ID ...                       keep-alives
+//	remaining N ID                       what the leader says, with the keys of the lease
+//	leases N                             what the node itself knows
 //	look N KEY                           a serializable read: of what the node published last
 //	transfer N [to=N]                    hands leadership over
 //	stop N                               an orderly stop
@@ -32,7 +38,8 @@ import (
 //	step FILTER [n=N], lose FILTER [n=N] delivers (one), or loses (all), messages in flight that match
 //	release                              nothing is held any more
 //	cut FILTER, heal                     messages that match get lost, until heal
-//	pause N, resume N                    the node's loop does not run
+//	pause NODES, resume NODES            the nodes' loops do not run
+//	clock NODES [n=N]                    the clock goes on by ticks, and nobody looks at it
 //	hold-lane N LANE, step-lane N LANE [n=N], release-lane N LANE
 //	crash N [power], open N
 //	crash-at N op=N                      crashes at the n-th file operation from now
@@ -78,6 +85,8 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			cfg.MaxPending = int(v)
 		case "max-reads":
 			cfg.MaxReads = int(v)
+		case "max-lease-calls":
+			cfg.MaxLeaseCalls = int(v)
 		case "max-pending-bytes":
 			cfg.MaxPendingBytes = int(v)
 		case "snapshot-entries":
@@ -129,6 +138,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 			r := n.read(a.Key)
 			s.requests[a.Key] = func() { n.raft.CancelRead(r) }
 		}
+	case "grant", "revoke", "attach", "renew", "remaining", "leases":
+		s.lease(t, d)
 	case "look":
 		s.look(s.up(t, d), d.CmdArgs[1].Key)
 	case "transfer":
@@ -146,7 +157,13 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	case "hold", "network", "step", "lose", "release", "cut", "heal":
 		s.messages(t, d)
 	case "pause", "resume":
-		s.up(t, d).paused = d.Cmd == "pause"
+		for _, n := range s.nodes(t, d) {
+			n.paused = d.Cmd == "pause"
+		}
+	case "clock":
+		for _, n := range s.nodes(t, d) {
+			n.now += time.Duration(number(t, d, "n", 1)) * tick
+		}
 	case "hold-lane", "step-lane", "release-lane":
 		s.lanes(t, d)
 	default:

@@ -13,6 +13,9 @@ type Stats struct {
 	LeaderChanges   uint64
 	ProposalsFailed uint64
 	SlowReadIndexes uint64
+	LeasesGranted   uint64 // by the log, whoever asked
+	LeasesRevoked   uint64 // expired ones included
+	LeasesExpired   uint64 // by this node as the leader
 
 	leaderSince time.Duration
 }

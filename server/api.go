@@ -24,6 +24,14 @@ type node interface {
 	Propose(ctx context.Context, r *pb.InternalRaftRequest) (apply.Response, error)
 	// Read returns a view that holds every write acknowledged, by any member, before the call.
 	Read(ctx context.Context) (*apply.View, error)
+	// RenewLease keeps a lease alive. done gets its time to live in seconds, or raftnode.NoLease, or an error after which the
+	// lease may have been renewed or not. It is called once, from any goroutine, and must not block.
+	RenewLease(id int64, done func(ttl int64, err error))
+	// QueryLease describes a lease, with its keys if they are wanted; found is false when there is no such lease. The answer
+	// is no older than the call.
+	QueryLease(ctx context.Context, id int64, keys bool) (s raftnode.LeaseStatus, found bool, err error)
+	// Leases lists the leases that this member knows.
+	Leases(ctx context.Context) ([]raftnode.LeaseStatus, error)
 	// View returns what this member has applied, or nil as long as it has not caught up with what it knew before its
 	// last restart.
 	View() *apply.View
@@ -88,6 +96,8 @@ type apiConfig struct {
 	KeepAlive           KeepAlive
 	// ElectionTimeout paces everything that waits for a leader. Required.
 	ElectionTimeout time.Duration
+	// MinLeaseTTL, in seconds, is what shorter times to live are raised to. Default: what the election timeout asks for.
+	MinLeaseTTL int64
 	// Sizes returns the bytes that the store's file takes, and how many of them hold data. Required.
 	Sizes func() (total, inUse int64)
 	// LatencyHistograms adds gRPC's own latency histograms to the metrics ("extensive").
@@ -118,10 +128,12 @@ type api struct {
 	watches    *watchServer // one for all servers: it bounds what its streams read at a time
 	sizes      func() (total, inUse int64)
 	guard      guard
-	readLimit  time.Duration // how long a health check waits for a linearizable read
-	profiles   bool
-	gateway    bool
-	logger     hclog.Logger
+	// minLeaseTTL is in seconds.
+	minLeaseTTL int64
+	readLimit   time.Duration // how long a health check waits for a linearizable read
+	profiles    bool
+	gateway     bool
+	logger      hclog.Logger
 }
 
 // newAPI prepares the services; a clientPort serves them. Somebody has to run leadership.Run.
@@ -134,24 +146,29 @@ func newAPI(n node, cfg apiConfig) *api {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
+	minTTL := cfg.MinLeaseTTL
+	if minTTL == 0 {
+		minTTL = minLeaseTTL(cfg.ElectionTimeout, cfg.ElectionTimeout)
+	}
+	s := scrape{node: n, sizes: cfg.Sizes, quota: limits.QuotaBytes, member: cfg.MemberID}
 	readLimit := 5*time.Second + 2*cfg.ElectionTimeout
 	self := newInProcess()
-	s := scrape{node: n, sizes: cfg.Sizes, quota: limits.QuotaBytes, member: cfg.MemberID}
 	a := &api{
-		node:       n,
-		header:     header{clusterID: cfg.ClusterID, memberID: cfg.MemberID, node: n},
-		limits:     limits,
-		keepAlive:  cfg.KeepAlive,
-		metrics:    newMetrics(registry, s, cfg.LatencyHistograms),
-		leadership: newLeadership(n, cfg.ElectionTimeout),
-		self:       self,
-		queues:     newQueues(self.conn, readLimit),
-		sizes:      cfg.Sizes,
-		guard:      newGuard(cfg.Origins, cfg.Hosts, logger),
-		readLimit:  readLimit,
-		gateway:    !cfg.NoGateway,
-		profiles:   cfg.Profiles,
-		logger:     logger,
+		node:        n,
+		header:      header{clusterID: cfg.ClusterID, memberID: cfg.MemberID, node: n},
+		limits:      limits,
+		keepAlive:   cfg.KeepAlive,
+		metrics:     newMetrics(registry, s, cfg.LatencyHistograms),
+		leadership:  newLeadership(n, cfg.ElectionTimeout),
+		sizes:       cfg.Sizes,
+		guard:       newGuard(cfg.Origins, cfg.Hosts, logger),
+		minLeaseTTL: minTTL,
+		readLimit:   readLimit,
+		self:        self,
+		queues:      newQueues(self.conn, readLimit),
+		gateway:     !cfg.NoGateway,
+		profiles:    cfg.Profiles,
+		logger:      logger,
 	}
 	a.watches = newWatchServer(a)
 	return a

@@ -28,6 +28,7 @@ var statuses = []struct{ err, status error }{
 	{backend.ErrDamaged, rpctypes.ErrGRPCCorrupt},
 
 	{apply.ErrLeaseNotFound, rpctypes.ErrGRPCLeaseNotFound},
+	{apply.ErrLeaseExists, rpctypes.ErrGRPCLeaseExist},
 	{apply.ErrKeyNotFound, rpctypes.ErrGRPCKeyNotFound},
 	{apply.ErrMemberNotFound, rpctypes.ErrGRPCMemberNotFound},
 	{apply.ErrNotMember, rpctypes.ErrGRPCStopped},

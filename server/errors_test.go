@@ -46,6 +46,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		{mvcc.ErrCompacted, codes.OutOfRange, "etcdserver: mvcc: required revision has been compacted"},
 		{mvcc.ErrFutureRevision, codes.OutOfRange, "etcdserver: mvcc: required revision is a future revision"},
 		{apply.ErrLeaseNotFound, codes.NotFound, "etcdserver: requested lease not found"},
+		{apply.ErrLeaseExists, codes.FailedPrecondition, "etcdserver: lease already exists"},
 		{apply.ErrKeyNotFound, codes.InvalidArgument, "etcdserver: key not found"},
 		{apply.ErrMemberNotFound, codes.NotFound, "etcdserver: member not found"},
 		{backend.ErrDamaged, codes.DataLoss, "etcdserver: corrupt cluster"},

@@ -53,6 +53,7 @@ func (a *api) serverOptions() []grpc.ServerOption {
 
 func (a *api) registerServices(s *grpc.Server) {
 	pb.RegisterKVServer(s, &kvServer{api: a})
+	pb.RegisterLeaseServer(s, &leaseServer{api: a})
 	pb.RegisterWatchServer(s, a.watches)
 	pb.RegisterClusterServer(s, &clusterServer{api: a})
 	pb.RegisterMaintenanceServer(s, &maintenanceServer{api: a})

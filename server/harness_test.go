@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"strconv"
@@ -49,6 +50,7 @@ type soloNode struct {
 
 	// What a test wants to go wrong; set before use.
 	proposeError, readError error
+	renewError              error
 	beforeRead              func(context.Context)      // runs in Read
 	oldView                 *apply.View                // what Read returns, instead of the newest
 	oldViewOnce             atomic.Pointer[apply.View] // what the next call of View returns
@@ -146,6 +148,45 @@ func (n *soloNode) Watch(ctx context.Context) (*watchFeed, error) {
 		f()
 	}
 	return openWatchFeed(ctx, post, nil, func(give func(*watch.Work)) (*watch.Stream, error) { return n.watches.Open(give), nil })
+}
+
+// The node has no clock: what remains of a lease is always its whole time to live.
+
+func (n *soloNode) RenewLease(id int64, done func(ttl int64, err error)) {
+	if n.renewError != nil {
+		done(0, n.renewError)
+		return
+	}
+	s, found, _ := n.QueryLease(context.Background(), id, false)
+	if !found {
+		s.Granted = raftnode.NoLease
+	}
+	done(s.Granted, nil)
+}
+
+func (n *soloNode) QueryLease(_ context.Context, id int64, keys bool) (raftnode.LeaseStatus, bool, error) {
+	list, err := n.Leases(context.Background())
+	for _, s := range list {
+		if s.ID == id {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if keys {
+				s.Keys, _ = n.machine.LeaseKeys(id)
+			}
+			return s, true, n.readError
+		}
+	}
+	return raftnode.LeaseStatus{}, false, errors.Join(err, n.readError)
+}
+
+func (n *soloNode) Leases(context.Context) ([]raftnode.LeaseStatus, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []raftnode.LeaseStatus
+	for _, l := range n.machine.Leases() {
+		list = append(list, raftnode.LeaseStatus{ID: l.ID, Granted: l.TTL, Remaining: time.Duration(l.TTL) * time.Second})
+	}
+	return list, nil
 }
 
 // flush writes everything to the state file.

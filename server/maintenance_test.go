@@ -117,7 +117,6 @@ func TestWhatIsNotHereIsUnimplemented(t *testing.T) {
 			_, err := pb.NewMaintenanceClient(conn).Defragment(ctx, &pb.DefragmentRequest{})
 			return err
 		},
-		"LeaseGrant": func() error { _, err := pb.NewLeaseClient(conn).LeaseGrant(ctx, &pb.LeaseGrantRequest{}); return err },
 		"AuthStatus": func() error { _, err := pb.NewAuthClient(conn).AuthStatus(ctx, &pb.AuthStatusRequest{}); return err },
 	} {
 		if err := call(); status.Code(err) != codes.Unimplemented {

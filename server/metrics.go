@@ -26,8 +26,10 @@ type metrics struct {
 	streamClients  *clientVersions
 
 	put, deleteRange, txn, readOnlyTxn, rangeRequest, compaction, hashKV requestMetrics
+	leaseGrant, leaseRevoke                                              requestMetrics
 
 	readsFailed               prometheus.Counter
+	leaseRenewed              prometheus.Counter
 	healthSuccess, healthFail prometheus.Counter
 	probe                     *prometheus.GaugeVec
 	probes                    *prometheus.CounterVec
@@ -40,6 +42,7 @@ func newMetrics(r *prometheus.Registry, s scrape, latencyHistograms bool) *metri
 		received:      counter(r, "etcd_network_client_grpc_received_bytes_total", "Bytes received from gRPC clients."),
 		watchEvents:   counter(r, "etcd_debugging_mvcc_events_total", "Events sent to watchers by this member."),
 		readsFailed:   counter(r, "etcd_server_read_indexes_failed_total", "Linearizable reads that failed."),
+		leaseRenewed:  counter(r, "etcd_debugging_lease_renewed_total", "Leases renewed through this member."),
 		healthSuccess: counter(r, "etcd_server_health_success", "Health checks that succeeded."),
 		healthFail:    counter(r, "etcd_server_health_failures", "Health checks that failed."),
 		probe: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -63,6 +66,7 @@ func newMetrics(r *prometheus.Registry, s scrape, latencyHistograms bool) *metri
 	for kind, rm := range map[string]*requestMetrics{
 		"Put": &m.put, "DeleteRange": &m.deleteRange, "Txn": &m.txn, "ReadonlyTxn": &m.readOnlyTxn,
 		"Range": &m.rangeRequest, "Compaction": &m.compaction,
+		"LeaseGrant": &m.leaseGrant, "LeaseRevoke": &m.leaseRevoke,
 	} {
 		rm.ok, rm.failed = durations.WithLabelValues(kind, "true"), durations.WithLabelValues(kind, "false")
 	}

@@ -62,6 +62,8 @@ func (m *member) Sizes() (total, inUse int64) {
 type result struct {
 	response apply.Response
 	view     *apply.View
+	leases   []raftnode.LeaseStatus
+	found    bool
 	err      error
 }
 
@@ -113,6 +115,31 @@ func (m *member) Watch(ctx context.Context) (*watchFeed, error) {
 	return openWatchFeed(ctx, m.post, m.stopped, m.raft.Watch)
 }
 
+func (m *member) RenewLease(id int64, done func(ttl int64, err error)) {
+	c := &raftnode.LeaseCall{ID: id, Done: done}
+	m.post(func() { m.raft.CallLease(c) })
+}
+
+func (m *member) QueryLease(ctx context.Context, id int64, keys bool) (raftnode.LeaseStatus, bool, error) {
+	answer := make(chan result, 1)
+	q := &raftnode.LeaseQuery{ID: id, Keys: keys, Done: func(s raftnode.LeaseStatus, found bool, err error) {
+		answer <- result{leases: []raftnode.LeaseStatus{s}, found: found, err: err}
+	}}
+	m.post(func() { m.raft.QueryLease(q) })
+	got, err := m.await(ctx, answer, func() {})
+	if err != nil {
+		return raftnode.LeaseStatus{}, false, err
+	}
+	return got.leases[0], got.found, got.err
+}
+
+func (m *member) Leases(ctx context.Context) ([]raftnode.LeaseStatus, error) {
+	answer := make(chan result, 1)
+	m.post(func() { answer <- result{leases: m.raft.Leases()} })
+	got, err := m.await(ctx, answer, func() {})
+	return got.leases, err
+}
+
 func (m *member) awaitCompaction(ctx context.Context) error {
 	answer := make(chan result, 1)
 	m.post(func() { m.raft.AwaitCompaction(func() { answer <- result{} }) })
@@ -144,8 +171,11 @@ func (m *member) await(ctx context.Context, answer <-chan result, withdraw func(
 	}
 }
 
-// A put costs what it stores and an allowance for its index entry, as etcd estimates it.
-const putOverheadBytes = 256
+// A put costs what it stores and an allowance for its index entry, a lease an allowance, as etcd estimates them.
+const (
+	putOverheadBytes = 256
+	leaseCostBytes   = 64
+)
 
 // checkQuota refuses, before it is proposed, what would make a full store grow. Everything that frees space is let
 // through. The size is that of the live data, which is the same on every member, not that of this member's file.
@@ -160,6 +190,8 @@ func (m *member) checkQuota(r *pb.InternalRaftRequest) error {
 		cost = putCost(p)
 	} else if t := r.GetTxn(); t != nil {
 		cost = max(opsCost(t.GetSuccess()), opsCost(t.GetFailure()))
+	} else if r.GetLeaseGrant() != nil {
+		cost = leaseCostBytes
 	}
 	if cost > 0 && v.KV.LiveBytes()+cost > quota {
 		return raftnode.ErrNoSpace

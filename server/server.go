@@ -159,6 +159,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 			MinTime: s.cfg.GRPCKeepAliveMinTime, Interval: s.cfg.GRPCKeepAliveInterval, Timeout: s.cfg.GRPCKeepAliveTimeout,
 		},
 		ElectionTimeout: s.cfg.ElectionTimeout,
+		MinLeaseTTL:     minLeaseTTL(s.cfg.HeartbeatInterval, s.cfg.ElectionTimeout),
 		Sizes:           s.member.Sizes,
 		Profiles:        s.cfg.EnablePprof,
 		NoGateway:       !s.cfg.EnableGRPCGateway,

@@ -5,6 +5,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/quorumkv/quorumkv/storage/lease"
 )
 
 // The form of a request is checked here, before anything else happens to it; what depends on the store (does the lease
@@ -58,6 +60,13 @@ func checkPut(r *pb.PutRequest) error {
 func checkDelete(r *pb.DeleteRangeRequest) error {
 	if len(r.Key) == 0 {
 		return rpctypes.ErrGRPCEmptyKey
+	}
+	return nil
+}
+
+func checkGrant(r *pb.LeaseGrantRequest) error {
+	if r.TTL > lease.MaxTTL {
+		return rpctypes.ErrGRPCLeaseTTLTooLarge
 	}
 	return nil
 }

@@ -34,8 +34,27 @@ func Check(m *peerpb.Message, from, self uint64) error {
 				return fmt.Errorf("refusal of a command of member %x sent to %x", id.GetMember(), self)
 			}
 		}
+	case *peerpb.Message_LeaseRenew:
+		return checkAsker(body.LeaseRenew.GetId(), from)
+	case *peerpb.Message_LeaseRenewed:
+		if r := body.LeaseRenewed; len(r.GetPlaces()) != len(r.GetValues()) {
+			return fmt.Errorf("%d values for %d renewed leases", len(r.GetValues()), len(r.GetPlaces()))
+		}
+		return checkAsker(body.LeaseRenewed.GetId(), self)
+	case *peerpb.Message_LeaseSurvey:
+		return checkAsker(body.LeaseSurvey.GetId(), from)
+	case *peerpb.Message_LeaseTable:
+		return checkAsker(body.LeaseTable.GetId(), self)
 	case nil:
 		return fmt.Errorf("message without a body that this version knows")
+	}
+	return nil
+}
+
+// checkAsker makes sure that a question, or the answer to one, carries an id of who asks.
+func checkAsker(id *peerpb.RequestID, asker uint64) error {
+	if id.GetMember() != asker {
+		return fmt.Errorf("question of member %x in the place of one of %x", id.GetMember(), asker)
 	}
 	return nil
 }

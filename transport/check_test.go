@@ -53,6 +53,24 @@ func checkCases() []checkCase {
 		}
 		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_ForwardRefused{ForwardRefused: r}}
 	}
+	renew := func(asker uint64) *peerpb.Message {
+		r := &peerpb.LeaseRenew{Id: &peerpb.RequestID{Member: asker}, Leases: []int64{7}}
+		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LeaseRenew{LeaseRenew: r}}
+	}
+	renewed := func(asker uint64, places, values int) *peerpb.Message {
+		r := &peerpb.LeaseRenewed{
+			Id: &peerpb.RequestID{Member: asker}, Places: make([]uint32, places), Values: make([]int64, values),
+		}
+		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LeaseRenewed{LeaseRenewed: r}}
+	}
+	survey := func(asker uint64) *peerpb.Message {
+		s := &peerpb.LeaseSurvey{Id: &peerpb.RequestID{Member: asker}, Term: 5}
+		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LeaseSurvey{LeaseSurvey: s}}
+	}
+	table := func(asker uint64) *peerpb.Message {
+		l := &peerpb.LeaseTable{Id: &peerpb.RequestID{Member: asker}, Term: 5}
+		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LeaseTable{LeaseTable: l}}
+	}
 	cases := []checkCase{
 		{"append", kind(raftpb.MsgApp, app(4, [2]uint64{11, 4}, [2]uint64{12, 5})), ""},
 		{"append of nothing", kind(raftpb.MsgApp, app(5)), ""},
@@ -88,6 +106,16 @@ func checkCases() []checkCase {
 			Forward: &peerpb.Forward{Commands: []*peerpb.Command{{}}}}}, "command of member 0"},
 		{"refusal", refused(2, 2), ""},
 		{"refusal of another's", refused(2, 3), "refusal of a command of member 3"},
+		{"renewal", renew(1), ""},
+		{"renewal for another", renew(3), "question of member 3"},
+		{"renewed", renewed(2, 1, 1), ""},
+		{"renewed for another", renewed(3, 1, 1), "question of member 3"},
+		{"renewed without a value", renewed(2, 2, 1), "1 values for 2 renewed leases"},
+		{"round", &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LeaseRound{LeaseRound: &peerpb.LeaseRound{}}}, ""},
+		{"survey", survey(1), ""},
+		{"survey for another", survey(2), "question of member 2"},
+		{"table", table(2), ""},
+		{"table for another", table(1), "question of member 1"},
 		{"chunk", chunk(1, 2, 9, []byte("data")), ""},
 		{"no body", &peerpb.Message{From: 1, To: 2}, "without a body"},
 	}

@@ -53,6 +53,8 @@ func classOf(m *peerpb.Message) class {
 		return control
 	case *peerpb.Message_SnapshotFetch, *peerpb.Message_SnapshotChunk, *peerpb.Message_SnapshotFailed:
 		return snapshot
+	case *peerpb.Message_LeaseRenew, *peerpb.Message_LeaseRenewed, *peerpb.Message_LeaseRound, *peerpb.Message_LeaseRoundAck:
+		return control // small, and no lease must run out behind a full log
 	default:
 		return bulk
 	}
@@ -74,6 +76,16 @@ func weightOf(m *peerpb.Message) int {
 		}
 	case *peerpb.Message_ForwardRefused:
 		w += element * len(body.ForwardRefused.GetIds())
+	case *peerpb.Message_LeaseRenew:
+		w += 8 * len(body.LeaseRenew.GetLeases())
+	case *peerpb.Message_LeaseRenewed:
+		w += 12 * len(body.LeaseRenewed.GetPlaces())
+	case *peerpb.Message_LeaseRound:
+		w += 8 * len(body.LeaseRound.GetLeases())
+	case *peerpb.Message_LeaseSurvey:
+		w += 8 * len(body.LeaseSurvey.GetLeases())
+	case *peerpb.Message_LeaseTable:
+		w += 8*len(body.LeaseTable.GetRemaining()) + 4*len(body.LeaseTable.GetAssumed())
 	case *peerpb.Message_SnapshotChunk:
 		w += len(body.SnapshotChunk.GetData())
 	}

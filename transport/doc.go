@@ -3,8 +3,9 @@
 // Every peer has three outgoing streams, one for each class of traffic, and each stream has its own TCP connection:
 // streams that share one also share its flow control and its writer, and a heartbeat would queue behind a snapshot.
 //
-//	control    votes, heartbeats, acknowledgements, read index, leader transfer
-//	bulk       MsgApp, MsgSnap, Forward, ForwardRefused
+//	control    votes, heartbeats, acknowledgements, read index, leader transfer, LeaseRenew, LeaseRenewed, LeaseRound,
+//	           LeaseRoundAck
+//	bulk       MsgApp, MsgSnap, Forward, ForwardRefused, LeaseSurvey, LeaseTable
 //	snapshot   SnapshotFetch, SnapshotChunk, SnapshotFailed
 //
 // Messages of one class to one peer arrive in the order sent, as long as one stream lasts; raft relies on that for

@@ -98,6 +98,18 @@ func describe(m *peerpb.Message) string {
 		return "SnapshotChunk"
 	case *peerpb.Message_SnapshotFailed:
 		return "SnapshotFailed"
+	case *peerpb.Message_LeaseRenew:
+		return "LeaseRenew"
+	case *peerpb.Message_LeaseRenewed:
+		return "LeaseRenewed"
+	case *peerpb.Message_LeaseRound:
+		return "LeaseRound"
+	case *peerpb.Message_LeaseRoundAck:
+		return "LeaseRoundAck"
+	case *peerpb.Message_LeaseSurvey:
+		return "LeaseSurvey"
+	case *peerpb.Message_LeaseTable:
+		return "LeaseTable"
 	}
 	return "unknown"
 }

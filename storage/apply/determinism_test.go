@@ -121,19 +121,35 @@ func TestHistoryHashCovers(t *testing.T) {
 	one := func(id RequestID, key, value string) []byte {
 		return EncodeBatch([]Command{{ID: id, Request: mustMarshal(putOf(key, value))}})
 	}
+	grant := func(id, ttl int64) []byte {
+		return EncodeBatch([]Command{{ID: RequestID{1, 1, 3}, Request: mustMarshal(grantOf(id, ttl))}})
+	}
+	revoke := func(id int64) []byte {
+		return EncodeBatch([]Command{{ID: RequestID{1, 1, 4}, Request: mustMarshal(revokeOf(id))}})
+	}
 	histories := map[string]func([]*raftpb.Entry){
-		"base":           func([]*raftpb.Entry) {},
-		"value":          func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "ab", "d") },
-		"key":            func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "aa", "c") },
-		"border":         func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "a", "bc") },
-		"member":         func(e []*raftpb.Entry) { e[0].Data = one(RequestID{2, 1, 1}, "ab", "c") },
-		"epoch":          func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 0, 1}, "ab", "c") },
-		"counter":        func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 3}, "ab", "c") },
-		"term":           func(e []*raftpb.Entry) { e[1].Term = new(uint64(2)) },
-		"empty":          func(e []*raftpb.Entry) { e[1].Data = nil },
-		"another error":  func(e []*raftpb.Entry) { e[1].Data = EncodeBatch([]Command{{ID: RequestID{1, 1, 2}}}) },
-		"malformed":      func(e []*raftpb.Entry) { e[1].Data = EncodeBatch([]Command{{RequestID{1, 1, 2}, []byte{1}}}) },
-		"duplicate":      func(e []*raftpb.Entry) { e[1].Data = one(RequestID{1, 1, 1}, "x", "y") },
+		"base":          func([]*raftpb.Entry) {},
+		"value":         func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "ab", "d") },
+		"key":           func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "aa", "c") },
+		"border":        func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 1}, "a", "bc") },
+		"member":        func(e []*raftpb.Entry) { e[0].Data = one(RequestID{2, 1, 1}, "ab", "c") },
+		"epoch":         func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 0, 1}, "ab", "c") },
+		"counter":       func(e []*raftpb.Entry) { e[0].Data = one(RequestID{1, 1, 3}, "ab", "c") },
+		"term":          func(e []*raftpb.Entry) { e[1].Term = new(uint64(2)) },
+		"empty":         func(e []*raftpb.Entry) { e[1].Data = nil },
+		"another error": func(e []*raftpb.Entry) { e[1].Data = EncodeBatch([]Command{{ID: RequestID{1, 1, 2}}}) },
+		"malformed": func(e []*raftpb.Entry) {
+			e[1].Data = EncodeBatch([]Command{{ID: RequestID{1, 1, 2}, Request: []byte{1}}})
+		},
+		"duplicate":     func(e []*raftpb.Entry) { e[1].Data = one(RequestID{1, 1, 1}, "x", "y") },
+		"grant":         func(e []*raftpb.Entry) { e[1].Data = grant(1, 10) },
+		"another grant": func(e []*raftpb.Entry) { e[1].Data = grant(2, 10) },
+		"another ttl":   func(e []*raftpb.Entry) { e[1].Data = grant(1, 11) },
+		"revoke":        func(e []*raftpb.Entry) { e[0].Data, e[1].Data = grant(1, 10), revoke(1) },
+		"no revoke":     func(e []*raftpb.Entry) { e[0].Data, e[1].Data = grant(1, 10), revoke(2) },
+		"stale": func(e []*raftpb.Entry) {
+			e[1].Data = EncodeBatch([]Command{{ID: RequestID{1, 1, 2}, Term: 9, Request: mustMarshal(putOf("x", "y"))}})
+		},
 		"empty envelope": func(e []*raftpb.Entry) { e[1].Data = EncodeBatch(nil) },
 	}
 	seen := map[uint64]string{}

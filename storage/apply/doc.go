@@ -20,17 +20,18 @@
 // integers are little endian; uvarint is encoding/binary's.
 //
 //	offset  size     field
-//	0       1        version, 1
+//	0       1        version, 2
 //	1       uvarint  number of commands, then for each of them
 //	        8        request id: member
 //	        uvarint  request id: epoch (grows with every boot of that member)
 //	        uvarint  request id: counter (grows within an epoch)
+//	        uvarint  0, or the only term of entries in which the command counts
 //	        uvarint  length of the request
 //	        ...      request: an encoded etcdserverpb.InternalRaftRequest
 //
 // # The state
 //
-// The buckets are etcd's. `key` and its bookkeeping belong to mvcc; apply owns
+// The buckets are etcd's. `key` and its bookkeeping belong to mvcc, `lease` to lease; apply owns
 //
 //	bucket   key                content
 //	members  member id, hex     etcd's JSON of a member
@@ -42,18 +43,19 @@
 //
 // All of it is read once, at Open, and checked against the checksums that quorumState and the windows carry.
 //
-// quorumState, 49 bytes, little endian:
+// quorumState, 53 bytes, little endian:
 //
 //	offset  size  field
-//	0       1     version, 1
+//	0       1     version, 2
 //	1       8     cluster id
 //	9       8     applied index
 //	17      8     term
 //	25      8     history hash
 //	33      4     number of dedupe windows
-//	37      4     CRC32C of the confState value
-//	41      4     CRC32C of the members' JSON list in order of ids
-//	45      4     CRC32C of bytes 0 to 44
+//	37      4     number of leases
+//	41      4     CRC32C of the confState value
+//	45      4     CRC32C of the members' JSON list in order of ids
+//	49      4     CRC32C of bytes 0 to 48
 //
 // dedupe/<id>, 2,069 bytes, little endian:
 //

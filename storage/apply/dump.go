@@ -31,6 +31,10 @@ func (m *Machine) Dump(w io.Writer) error {
 		fmt.Fprintf(b, "window of %x epoch %d high %d bits %08x\n", w.member, w.epoch, w.high, checksum(w.appendBits(nil)))
 	}
 	fmt.Fprintf(b, "revision %d compacted %d hash %08x\n", view.Revision(), view.CompactRevision(), hash.Hash)
+	for _, l := range m.leases.All() {
+		keys, _ := m.leases.Keys(l.ID)
+		fmt.Fprintf(b, "lease %d of %d s: %q\n", l.ID, l.TTL, keys)
+	}
 	for _, kv := range all.KVs {
 		fmt.Fprintf(b, "%q = %q create %d mod %d version %d lease %d\n",
 			kv.Key, kv.Value, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Lease)

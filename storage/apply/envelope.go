@@ -8,11 +8,11 @@ import (
 
 // envelopeVersion is the first byte of every entry's data. A machine that meets another one stops: it cannot know what
 // its peers did with that entry.
-const envelopeVersion = 1
+const envelopeVersion = 2
 
-// minCommandBytes is the shortest encoding of a command: 8 bytes of member and three one-byte varints. It bounds what a
+// minCommandBytes is the shortest encoding of a command: 8 bytes of member and four one-byte varints. It bounds what a
 // forged count can make the decoder allocate.
-const minCommandBytes = 11
+const minCommandBytes = 12
 
 var (
 	// ErrEnvelopeVersion means that an entry was written by a version of the software that this one cannot read.
@@ -30,6 +30,9 @@ type RequestID struct {
 // Command is one client's request on its way through the log.
 type Command struct {
 	ID RequestID
+	// Term, unless it is 0, is that of the only entries that may carry the command: in any other it does nothing. So what
+	// a leader decided cannot happen once it leads no more.
+	Term uint64
 	// Request is an encoded etcdserverpb.InternalRaftRequest.
 	Request []byte
 }
@@ -38,7 +41,7 @@ type Command struct {
 func EncodeBatch(cmds []Command) []byte {
 	size := 1 + binary.MaxVarintLen64
 	for i := range cmds {
-		size += 8 + 3*binary.MaxVarintLen64 + len(cmds[i].Request)
+		size += 8 + 4*binary.MaxVarintLen64 + len(cmds[i].Request)
 	}
 	data := make([]byte, 0, size)
 	data = append(data, envelopeVersion)
@@ -48,6 +51,7 @@ func EncodeBatch(cmds []Command) []byte {
 		data = binary.LittleEndian.AppendUint64(data, c.ID.Member)
 		data = binary.AppendUvarint(data, c.ID.Epoch)
 		data = binary.AppendUvarint(data, c.ID.Counter)
+		data = binary.AppendUvarint(data, c.Term)
 		data = binary.AppendUvarint(data, uint64(len(c.Request)))
 		data = append(data, c.Request...)
 	}
@@ -77,7 +81,7 @@ func appendBatch(dst []Command, data []byte) ([]Command, error) {
 	}
 	for range count {
 		id := RequestID{Member: r.fixed64(), Epoch: r.uvarint(), Counter: r.uvarint()}
-		dst = append(dst, Command{ID: id, Request: r.bytes()})
+		dst = append(dst, Command{ID: id, Term: r.uvarint(), Request: r.bytes()})
 	}
 	if r.short || len(r.rest) > 0 {
 		return dst, fmt.Errorf("%d commands, %d bytes too many: %w", count, len(r.rest), ErrMalformedEnvelope)

@@ -13,7 +13,7 @@ func TestBatchRoundTrip(t *testing.T) {
 		"empty": {{}},
 		"two": {
 			{ID: RequestID{Member: 1, Epoch: 2, Counter: 3}, Request: []byte("a")},
-			{ID: RequestID{Member: math.MaxUint64, Epoch: math.MaxUint64, Counter: math.MaxUint64}},
+			{ID: RequestID{Member: math.MaxUint64, Epoch: math.MaxUint64, Counter: math.MaxUint64}, Term: math.MaxUint64},
 		},
 		"large": {{Request: bytes.Repeat([]byte("x"), 70_000)}, {Request: []byte("y")}},
 	}
@@ -65,7 +65,7 @@ func equalCommands(a, b []Command) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].ID != b[i].ID || !bytes.Equal(a[i].Request, b[i].Request) {
+		if a[i].ID != b[i].ID || a[i].Term != b[i].Term || !bytes.Equal(a[i].Request, b[i].Request) {
 			return false
 		}
 	}

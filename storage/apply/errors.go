@@ -16,8 +16,12 @@ var (
 	ErrUnknownCommand = errors.New("unknown command")
 	// ErrMalformedRequest answers a request that is not an encoded InternalRaftRequest.
 	ErrMalformedRequest = errors.New("malformed request")
-	// ErrLeaseNotFound answers a put with a lease that does not exist.
+	// ErrLeaseNotFound answers a put with a lease that does not exist, and the revocation of one.
 	ErrLeaseNotFound = errors.New("requested lease not found")
+	// ErrLeaseExists answers a grant under an id that is taken.
+	ErrLeaseExists = errors.New("lease already exists")
+	// ErrStaleTerm answers a command that was meant for an entry of another term.
+	ErrStaleTerm = errors.New("command of another term")
 	// ErrKeyNotFound answers a put with ignore_value or ignore_lease of a key that does not exist.
 	ErrKeyNotFound = errors.New("key not found")
 	// ErrMemberNotFound answers an attribute change of a member that the cluster does not have.
@@ -54,6 +58,8 @@ var outcomes = [...]struct {
 	{7, ErrNotMember},
 	{8, mvcc.ErrCompacted},
 	{9, mvcc.ErrFutureRevision},
+	{10, ErrLeaseExists},
+	{11, ErrStaleTerm},
 }
 
 // outcomeOf returns the number of a command's error, 0 for none. ok is false for an error that no replica but this one

@@ -159,6 +159,14 @@ func putOf(key, value string) *pb.InternalRaftRequest {
 	return &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte(key), Value: []byte(value)}}
 }
 
+func grantOf(id, ttl int64) *pb.InternalRaftRequest {
+	return &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: id, TTL: ttl}}
+}
+
+func revokeOf(id int64) *pb.InternalRaftRequest {
+	return &pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: id}}
+}
+
 // generator makes requests over few keys, so that they meet. It breaks etcd's rules of form now and then: apply must
 // hold up without them.
 type generator struct {
@@ -224,10 +232,20 @@ func (g *generator) putRequest() *pb.PutRequest {
 		p.IgnoreValue, p.Value = true, nil
 	}
 	p.IgnoreLease = g.chance(10)
-	if g.chance(3) {
-		p.Lease = 7
+	if g.chance(25) {
+		p.Lease = g.lease()
 	}
 	return p
+}
+
+// lease is one of few ids, so that grants, revocations and puts meet.
+func (g *generator) lease() int64 { return [...]int64{1, 2, 3, 1 << 40, -1, 0}[g.IntN(6)] }
+
+func (g *generator) leaseRequest() *pb.InternalRaftRequest {
+	if g.chance(35) {
+		return revokeOf(g.lease())
+	}
+	return grantOf(g.lease(), g.Int64N(20))
 }
 
 func (g *generator) deleteRequest() *pb.DeleteRangeRequest {
@@ -288,8 +306,10 @@ func (g *generator) request() *pb.InternalRaftRequest {
 	switch n := g.IntN(100); {
 	case n < 45:
 		return &pb.InternalRaftRequest{Put: g.putRequest()}
-	case n < 60:
+	case n < 55:
 		return &pb.InternalRaftRequest{DeleteRange: g.deleteRequest()}
+	case n < 70:
+		return g.leaseRequest()
 	case n < 94:
 		return &pb.InternalRaftRequest{Txn: g.txnRequest(2)}
 	case n < 97:
@@ -300,7 +320,7 @@ func (g *generator) request() *pb.InternalRaftRequest {
 			MemberAttributes: &membershippb.Attributes{Name: string(g.key()), ClientUrls: []string{"http://" + string(g.key())}},
 		}}
 	}
-	return &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 1}}
+	return &pb.InternalRaftRequest{LeaseCheckpoint: &pb.LeaseCheckpointRequest{}}
 }
 
 // history makes a log: batches of random commands of all members, some of them duplicates, behind empty entries.
@@ -332,6 +352,9 @@ func (g *generator) history(n int) []*raftpb.Entry {
 				ID:      RequestID{Member: testMembers[i].ID, Epoch: epochs[i], Counter: counters[i]},
 				Request: mustMarshal(g.request()),
 			}
+			if g.chance(5) {
+				c.Term = term - g.Uint64N(2)
+			}
 			batch, sent = append(batch, c), append(sent, c)
 			g.revision++ // a little ahead of the truth: future revisions happen, too
 			if g.chance(30) {
@@ -359,6 +382,11 @@ func printResult(r Result) string {
 		return head + " " + printTxn(p.Txn, "")
 	case p.Compaction != nil:
 		return head + fmt.Sprintf(" compaction revision=%d\n", p.Compaction.Header.Revision)
+	case p.LeaseGrant != nil:
+		return head + fmt.Sprintf(" grant revision=%d id=%d ttl=%d\n", p.LeaseGrant.Header.Revision, p.LeaseGrant.ID,
+			p.LeaseGrant.TTL)
+	case p.LeaseRevoke != nil:
+		return head + fmt.Sprintf(" revoke revision=%d\n", p.LeaseRevoke.Header.Revision)
 	}
 	return head + "\n"
 }

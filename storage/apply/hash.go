@@ -5,6 +5,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/quorumkv/quorumkv/storage/lease"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
@@ -16,6 +17,8 @@ const (
 	tagCompaction = 'k'
 	tagMember     = 'm'
 	tagOutcome    = 'o'
+	tagGrant      = 'g'
+	tagRevoke     = 'r'
 )
 
 // history is the hash of everything that was ever applied: each entry's sum starts with the one before. Two replicas
@@ -74,6 +77,18 @@ func (h *history) change(e *mvcc.Event) {
 func (h *history) compaction(revision int64) {
 	h.buf = append(h.buf[:0], tagCompaction)
 	h.u64(uint64(revision))
+	h.write()
+}
+
+func (h *history) grant(l lease.Lease) {
+	h.buf = append(h.buf[:0], tagGrant)
+	h.u64(uint64(l.ID), uint64(l.TTL))
+	h.write()
+}
+
+func (h *history) revoke(id int64) {
+	h.buf = append(h.buf[:0], tagRevoke)
+	h.u64(uint64(id))
 	h.write()
 }
 

@@ -34,6 +34,9 @@ type Machine struct {
 	// err is the first failure. From then on memory and peers may disagree, so nothing is applied or flushed any more.
 	err error
 
+	// leaseChanges are those of the Apply under way.
+	leaseChanges []LeaseChange
+
 	// Kept between entries to save allocations.
 	batch    backend.Batch
 	commands []Command
@@ -46,6 +49,8 @@ type Outcome struct {
 	View *View
 	// Results answers the commands of the node that asked, in order.
 	Results []Result
+	// Leases are the leases that were granted or revoked, in order, whoever asked for it.
+	Leases []LeaseChange
 }
 
 // Result is the answer to one command.
@@ -62,6 +67,8 @@ type Response struct {
 	DeleteRange *pb.DeleteRangeResponse
 	Txn         *pb.TxnResponse
 	Compaction  *pb.CompactionResponse
+	LeaseGrant  *pb.LeaseGrantResponse
+	LeaseRevoke *pb.LeaseRevokeResponse
 	// Revision is the store's once the command was done.
 	Revision int64
 }
@@ -79,9 +86,22 @@ func Open(db *backend.DB, clusterID uint64, recent mvcc.Recent) (*Machine, error
 	if m.kv, err = mvcc.Open(db, recent); err != nil {
 		return nil, fmt.Errorf("open key-value store: %w", err)
 	}
+	if err := m.attachAll(); err != nil {
+		return nil, err
+	}
 	m.history.sum, m.durable = m.hash, m.index
 	m.publish()
 	return m, nil
+}
+
+// attachAll finds out which keys each lease holds.
+func (m *Machine) attachAll() (err error) {
+	m.kv.Leased(func(key string, id int64) {
+		if !m.leases.Attach(id, key) {
+			err = fmt.Errorf("key %q with lease %x, which does not exist: %w", key, id, backend.ErrDamaged)
+		}
+	})
+	return err
 }
 
 // Applied returns the last entry applied.
@@ -114,7 +134,9 @@ func (m *Machine) Apply(entries []*raftpb.Entry, self RequestID) (Outcome, error
 		}
 	}
 	m.publish()
-	return Outcome{View: m.view, Results: results}, nil
+	out := Outcome{View: m.view, Results: results, Leases: m.leaseChanges}
+	m.leaseChanges = nil
+	return out, nil
 }
 
 func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) ([]Result, error) {
@@ -131,7 +153,7 @@ func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) 
 			return nil, err
 		}
 		for i := range m.commands {
-			if results, err = m.applyCommand(&m.commands[i], self, results); err != nil {
+			if results, err = m.applyCommand(&m.commands[i], e.GetTerm(), self, results); err != nil {
 				return nil, err
 			}
 		}
@@ -142,10 +164,10 @@ func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) 
 	return results, nil
 }
 
-func (m *Machine) applyCommand(c *Command, self RequestID, results []Result) ([]Result, error) {
+func (m *Machine) applyCommand(c *Command, term uint64, self RequestID, results []Result) ([]Result, error) {
 	want := c.ID.Member == self.Member && c.ID.Epoch == self.Epoch
 	m.history.command(c.ID)
-	resp, err := m.execute(c, want)
+	resp, err := m.execute(c, term, want)
 	code, ok := outcomeOf(err)
 	if !ok {
 		return nil, err
@@ -157,13 +179,17 @@ func (m *Machine) applyCommand(c *Command, self RequestID, results []Result) ([]
 	return results, nil
 }
 
-func (m *Machine) execute(c *Command, want bool) (Response, error) {
+// execute carries out a command in an entry of the given term.
+func (m *Machine) execute(c *Command, term uint64, want bool) (Response, error) {
 	w := m.window(c.ID.Member)
 	if w == nil {
 		return Response{}, ErrNotMember
 	}
 	if !w.admit(c.ID.Epoch, c.ID.Counter) {
 		return Response{}, ErrDuplicate
+	}
+	if c.Term != 0 && c.Term != term {
+		return Response{}, ErrStaleTerm
 	}
 	r := &m.request
 	if proto.Unmarshal(c.Request, r) != nil {
@@ -178,16 +204,21 @@ func (m *Machine) execute(c *Command, want bool) (Response, error) {
 		return m.deleteRange(r.DeleteRange, want)
 	case r.Compaction != nil:
 		return m.compaction(r.Compaction, want)
+	case r.LeaseGrant != nil:
+		return m.leaseGrant(r.LeaseGrant, want)
+	case r.LeaseRevoke != nil:
+		return m.leaseRevoke(r.LeaseRevoke, want)
 	case r.ClusterMemberAttrSet != nil:
 		return m.setAttributes(r.ClusterMemberAttrSet)
 	}
 	return Response{}, ErrUnknownCommand
 }
 
-// finish ends a command's write transaction and takes its changes into the history.
+// finish ends a command's write transaction and takes its changes into the history and to the leases.
 func (m *Machine) finish(w *mvcc.WriteTxn) {
 	if w.Changed() {
 		m.history.changes(w.Changes())
+		m.attach(w.Changes())
 	}
 	w.End()
 }
@@ -214,11 +245,13 @@ func (s *state) insertWindow(w *window) *window {
 }
 
 // Pending reports whether there is anything to flush.
-func (m *Machine) Pending() bool { return m.index != m.durable || m.kv.PendingOps() > 0 }
+func (m *Machine) Pending() bool { return m.index != m.durable || m.pendingOps() > 0 }
+
+func (m *Machine) pendingOps() int { return m.kv.PendingOps() + m.leases.Pending() }
 
 // FlushDue reports whether enough is pending for a flush not to wait any longer.
 func (m *Machine) FlushDue() bool {
-	return m.kv.PendingOps() >= flushOps || m.kv.PendingBytes() >= flushBytes || m.index-m.durable >= flushOps
+	return m.pendingOps() >= flushOps || m.kv.PendingBytes() >= flushBytes || m.index-m.durable >= flushOps
 }
 
 // Flush makes everything applied durable, in one transaction. After an error the machine is of no further use.

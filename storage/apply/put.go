@@ -4,13 +4,14 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/quorumkv/quorumkv/storage/lease"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 func (m *Machine) put(req *pb.PutRequest, want bool) (Response, error) {
 	w := m.kv.Begin()
 	defer m.finish(w)
-	if req.GetLease() != 0 {
+	if leaseMissing(m.leases, req) {
 		return Response{}, ErrLeaseNotFound
 	}
 	previous, err := replaced(w, req, want)
@@ -23,9 +24,9 @@ func (m *Machine) put(req *pb.PutRequest, want bool) (Response, error) {
 	return Response{Put: runPut(w, req, previous, want), Revision: w.Revision()}, nil
 }
 
-// checkPut decides whether a put within a transaction may run. No lease can exist yet.
-func checkPut(r mvcc.Reader, req *pb.PutRequest) error {
-	if req.GetLease() != 0 {
+// checkPut decides whether a put within a transaction may run.
+func checkPut(r mvcc.Reader, leases *lease.Set, req *pb.PutRequest) error {
+	if leaseMissing(leases, req) {
 		return ErrLeaseNotFound
 	}
 	if !inherits(req) {

@@ -6,12 +6,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// No command can attach a lease yet, so the pair comes from below.
 func TestLeaseStays(t *testing.T) {
 	r := newRig(t, RequestID{Member: 1, Epoch: 1})
-	w := r.m.kv.Begin()
-	w.Put([]byte("k"), []byte("v"), 5)
-	w.End()
+	r.commit(grantOf(5, 10), putWithLease("k", 5))
 	results := r.commit(
 		&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte("k"), Value: []byte("w"), IgnoreLease: true}},
 		&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte("k"), IgnoreValue: true, PrevKv: true}},

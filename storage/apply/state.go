@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/lease"
 )
 
 var (
@@ -22,8 +23,8 @@ var (
 )
 
 const (
-	stateVersion = 1
-	stateBytes   = 49
+	stateVersion = 2
+	stateBytes   = 53
 )
 
 // state is everything that a flush makes durable besides mvcc's revisions.
@@ -39,12 +40,14 @@ type state struct {
 	membersDirty bool
 	// windows is in order of member ids.
 	windows []*window
+	leases  *lease.Set
 }
 
 // InitialBatch returns the state of a cluster before its first entry, which counts as the snapshot at index 1, term 1:
 // all nodes start with it, so raft never sees its own bootstrap entries.
 func InitialBatch(clusterID uint64, members []Member) *backend.Batch {
-	s := state{clusterID: clusterID, index: 1, term: 1, members: byID(members), membersDirty: true}
+	s := state{clusterID: clusterID, index: 1, term: 1, members: byID(members), membersDirty: true,
+		leases: &lease.Set{}}
 	s.confState = confStateOf(s.members)
 	s.hash = xxhash.Sum64(binary.LittleEndian.AppendUint64(EncodeMembers(members), clusterID))
 	b := &backend.Batch{}
@@ -66,6 +69,7 @@ func (s *state) save(b *backend.Batch) {
 			b.Put(backend.Meta, w.key(), w.encode())
 		}
 	}
+	s.leases.Flush(b)
 	b.Put(backend.Meta, keyIndex, binary.BigEndian.AppendUint64(nil, s.index))
 	b.Put(backend.Meta, keyTerm, binary.BigEndian.AppendUint64(nil, s.term))
 
@@ -75,6 +79,7 @@ func (s *state) save(b *backend.Batch) {
 		r = binary.LittleEndian.AppendUint64(r, v)
 	}
 	r = binary.LittleEndian.AppendUint32(r, uint32(len(s.windows)))
+	r = binary.LittleEndian.AppendUint32(r, uint32(s.leases.Len()))
 	r = binary.LittleEndian.AppendUint32(r, checksum(confState))
 	r = binary.LittleEndian.AppendUint32(r, checksum(EncodeMembers(s.members)))
 	r = binary.LittleEndian.AppendUint32(r, checksum(r))
@@ -84,6 +89,7 @@ func (s *state) save(b *backend.Batch) {
 // saved marks as durable what save put into a batch that is committed now.
 func (s *state) saved() {
 	s.membersDirty = false
+	s.leases.Flushed()
 	for _, w := range s.windows {
 		w.dirty = false
 	}
@@ -110,12 +116,15 @@ func (s *state) load(tx *bbolt.Tx) error {
 	if err := s.loadMembers(meta.Get(keyConfState), members, r); err != nil {
 		return err
 	}
-	return s.loadWindows(meta, binary.LittleEndian.Uint32(r[33:]))
+	if err := s.loadWindows(meta, binary.LittleEndian.Uint32(r[33:])); err != nil {
+		return err
+	}
+	return s.loadLeases(tx, binary.LittleEndian.Uint32(r[37:]))
 }
 
 func (s *state) loadMembers(confState []byte, members *bbolt.Bucket, record []byte) error {
 	s.confState = &raftpb.ConfState{}
-	if checksum(confState) != binary.LittleEndian.Uint32(record[37:]) || json.Unmarshal(confState, s.confState) != nil {
+	if checksum(confState) != binary.LittleEndian.Uint32(record[41:]) || json.Unmarshal(confState, s.confState) != nil {
 		return fmt.Errorf("read %s: %w", keyConfState, backend.ErrDamaged)
 	}
 	err := members.ForEach(func(k, v []byte) error {
@@ -130,7 +139,7 @@ func (s *state) loadMembers(confState []byte, members *bbolt.Bucket, record []by
 		return err
 	}
 	s.members = byID(s.members) // the bucket's keys are hex without leading zeros: another order
-	if checksum(EncodeMembers(s.members)) != binary.LittleEndian.Uint32(record[41:]) {
+	if checksum(EncodeMembers(s.members)) != binary.LittleEndian.Uint32(record[45:]) {
 		return fmt.Errorf("read %d members: %w", len(s.members), backend.ErrDamaged)
 	}
 	return nil
@@ -147,6 +156,16 @@ func (s *state) loadWindows(meta *bbolt.Bucket, count uint32) error {
 	}
 	if uint32(len(s.windows)) != count {
 		return fmt.Errorf("find %d dedupe windows of %d: %w", len(s.windows), count, backend.ErrDamaged)
+	}
+	return nil
+}
+
+func (s *state) loadLeases(tx *bbolt.Tx, count uint32) (err error) {
+	if s.leases, err = lease.Load(tx); err != nil {
+		return err
+	}
+	if uint32(s.leases.Len()) != count {
+		return fmt.Errorf("find %d leases of %d: %w", s.leases.Len(), count, backend.ErrDamaged)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/quorumkv/quorumkv/storage/lease"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
@@ -31,7 +32,7 @@ func (m *Machine) txn(req *pb.TxnRequest, want bool) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	if err := check(w, &b); err != nil {
+	if err := check(w, m.leases, &b); err != nil {
 		return Response{}, err
 	}
 	resp, err := run(w, w, &b, want)
@@ -53,7 +54,7 @@ func Txn(r mvcc.Reader, req *pb.TxnRequest) (*pb.TxnResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := check(r, &b); err != nil {
+	if err := check(r, nil, &b); err != nil { // there is no put in it that could ask for a lease
 		return nil, err
 	}
 	resp, err := run(r, nil, &b, true)
@@ -111,7 +112,7 @@ func decide(r mvcc.Reader, req *pb.TxnRequest) (branch, error) {
 	return b, nil
 }
 
-func check(r mvcc.Reader, b *branch) error {
+func check(r mvcc.Reader, leases *lease.Set, b *branch) error {
 	nested := b.nested
 	for _, op := range b.ops {
 		var err error
@@ -119,9 +120,9 @@ func check(r mvcc.Reader, b *branch) error {
 		case *pb.RequestOp_RequestRange:
 			err = checkRevision(r, o.RequestRange.GetRevision())
 		case *pb.RequestOp_RequestPut:
-			err = checkPut(r, o.RequestPut)
+			err = checkPut(r, leases, o.RequestPut)
 		case *pb.RequestOp_RequestTxn:
-			err = check(r, &nested[0])
+			err = check(r, leases, &nested[0])
 			nested = nested[1:]
 		}
 		if err != nil {

@@ -47,7 +47,7 @@ func TestReadErrorsAreNotAnswers(t *testing.T) {
 	if _, err := Txn(r, inside); !errors.Is(err, r.err) {
 		t.Errorf("range: %v", err)
 	}
-	if err := checkPut(r, &pb.PutRequest{Key: []byte("k"), IgnoreValue: true}); !errors.Is(err, r.err) {
+	if err := checkPut(r, nil, &pb.PutRequest{Key: []byte("k"), IgnoreValue: true}); !errors.Is(err, r.err) {
 		t.Errorf("put: %v", err)
 	}
 	if code, ok := outcomeOf(r.err); ok {

@@ -46,6 +46,8 @@ type item struct {
 	key string
 	// created and version belong to the newest pair; both are 0 when the key is deleted.
 	created, version int64
+	// lease is that of the newest pair; 0 when it has none or the key is deleted.
+	lease int64
 	// rows grow by revision and are never empty.
 	rows []row
 }
@@ -63,10 +65,8 @@ func (it *item) at(rev int64) (row, bool) {
 	return w, !w.tombstone()
 }
 
-// next returns the successor of it with one more row.
-func (it *item) next(w row, created, version int64) *item {
-	return &item{key: it.key, created: created, version: version, rows: append(it.rows, w)}
-}
+// buried returns the successor of it whose newest row is a tombstone.
+func (it *item) buried(w row) *item { return &item{key: it.key, rows: append(it.rows, w)} }
 
 // behead returns the successor of it without its oldest row. The memory of removed rows is let go whenever the number
 // of those left is a power of two, so at most half is wasted and the copying is paid for by the removals.
@@ -75,7 +75,7 @@ func (it *item) behead() *item {
 	if n := len(rest); n&(n-1) == 0 {
 		rest = slices.Clone(rest)
 	}
-	return &item{key: it.key, created: it.created, version: it.version, rows: rest}
+	return &item{key: it.key, created: it.created, version: it.version, lease: it.lease, rows: rest}
 }
 
 // index finds the rows of a key. Keys that have a pair now are held apart from keys that are only history, so that

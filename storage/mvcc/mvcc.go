@@ -54,4 +54,7 @@ type Event struct {
 	// modified.
 	KV     *mvccpb.KeyValue
 	Delete bool
+	// PrevLease is the lease of the pair that this change replaced or deleted, 0 for none. It is known only to who makes
+	// the change: no row holds it.
+	PrevLease int64
 }

@@ -163,11 +163,11 @@ func (s *Store) restoreRow(w row, kv *mvccpb.KeyValue) (*item, error) {
 	case alive == w.tombstone(): // it changes trees
 		s.index.remove(it)
 	default:
-		it.version, it.rows = kv.Version, append(it.rows, w)
+		it.version, it.lease, it.rows = kv.Version, kv.Lease, append(it.rows, w)
 		return it, nil
 	}
 	s.shape = w.main
-	it.created, it.version, it.rows = kv.CreateRevision, kv.Version, append(it.rows, w)
+	it.created, it.version, it.lease, it.rows = kv.CreateRevision, kv.Version, kv.Lease, append(it.rows, w)
 	s.index.set(nil, it)
 	return it, nil
 }

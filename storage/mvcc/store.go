@@ -76,6 +76,16 @@ func (s *Store) Revision() int64 { return s.revision }
 // CompactRevision is the revision of the newest compaction, -1 before the first.
 func (s *Store) CompactRevision() int64 { return s.compact }
 
+// Leased calls f for every key that has a pair with a lease, in order.
+func (s *Store) Leased(f func(key string, lease int64)) {
+	s.index.live.Scan(func(key string, it *item) bool {
+		if it.lease != 0 {
+			f(key, it.lease)
+		}
+		return true
+	})
+}
+
 // View is an immutable state of the store. Its methods may be called from any goroutine at any time, also while the
 // store goes on and after it was closed.
 type View struct {

@@ -69,6 +69,7 @@ func (t *WriteTxn) Put(key, value []byte, lease int64) {
 	}
 	it := new(item)
 	was := s.index.put(string(key), it)
+	previous := int64(0)
 	switch {
 	case was == nil:
 		it.key = string(key)
@@ -79,10 +80,11 @@ func (t *WriteTxn) Put(key, value []byte, lease int64) {
 	default:
 		*it = *was
 		kv.CreateRevision, kv.Version = was.created, was.version+1
+		previous = was.lease
 		s.garbage.push(rev.Main, was.key, was.rows[len(was.rows)-1].bytes())
 	}
-	w := t.record(Event{Rev: rev, KV: kv})
-	it.created, it.version = kv.CreateRevision, kv.Version
+	w := t.record(Event{Rev: rev, KV: kv, PrevLease: previous})
+	it.created, it.version, it.lease = kv.CreateRevision, kv.Version, lease
 	it.rows = append(it.rows, w)
 }
 
@@ -105,12 +107,13 @@ func (t *WriteTxn) DeleteRange(key, end []byte) int {
 		s.shape = rev.Main
 		s.garbage.push(rev.Main, was.key, was.rows[len(was.rows)-1].bytes())
 		w := t.record(Event{
-			Rev:    rev,
-			KV:     &mvccpb.KeyValue{Key: []byte(was.key), ModRevision: rev.Main},
-			Delete: true,
+			Rev:       rev,
+			KV:        &mvccpb.KeyValue{Key: []byte(was.key), ModRevision: rev.Main},
+			Delete:    true,
+			PrevLease: was.lease,
 		})
 		t.tombstones = append(t.tombstones, deletedKey{key: was.key, size: w.bytes()})
-		s.index.set(was, was.next(w, 0, 0))
+		s.index.set(was, was.buried(w))
 	}
 	return len(doomed)
 }

@@ -14,10 +14,8 @@ import (
 // coverage counts kinds of requests, options and answers.
 type coverage map[string]int
 
-// wanted are the kinds that a run of full length has to have met.
-var wanted = wantedKinds()
-
-func wantedKinds() []string {
+// wantedKinds are what a run of full length has to have met.
+func wantedKinds(leases bool) []string {
 	kinds := []string{
 		"put", "put prev_kv: none", "put prev_kv: pair", "put ignore_value", "put ignore_lease", "put both ignored", "put lease",
 		"put empty value", "put in txn",
@@ -74,12 +72,19 @@ func wantedKinds() []string {
 			kinds = append(kinds, fmt.Sprintf("if %s %s", pb.Compare_CompareTarget(target), pb.Compare_CompareResult(relation)))
 		}
 	}
+	if leases {
+		kinds = append(kinds, "grant", "revoke", "ttl", "ttl keys", "keepalive", "leases", "leases: some", "grant id 0", "ttl: alive",
+			"ttl: none", "ttl: attached", "keepalive: alive", "keepalive: none",
+			"grant: error FailedPrecondition: etcdserver: lease already exists",
+			"grant: error OutOfRange: etcdserver: too large lease TTL",
+			"revoke: error NotFound: etcdserver: requested lease not found")
+	}
 	return kinds
 }
 
 // missing returns the wanted kinds that were not met.
-func (c coverage) missing() (missing []string) {
-	for _, kind := range wanted {
+func (c coverage) missing(leases bool) (missing []string) {
+	for _, kind := range wantedKinds(leases) {
 		if c[kind] == 0 {
 			missing = append(missing, kind)
 		}
@@ -115,6 +120,17 @@ func (c coverage) count(s *state, made call, a answer) {
 		c.when(n == 0, "del none")
 		c.when(n == 1, "del one")
 		c.when(n > 1, "del many")
+	case *pb.LeaseTimeToLiveRequest:
+		m := a.message.(*pb.LeaseTimeToLiveResponse)
+		c.when(m.TTL < 0, "ttl: none")
+		c.when(m.TTL >= 0, "ttl: alive")
+		c.when(len(m.Keys) > 0, "ttl: attached")
+	case *pb.LeaseKeepAliveRequest:
+		ttl := a.message.(*pb.LeaseKeepAliveResponse).TTL
+		c.when(ttl > 0, "keepalive: alive")
+		c.when(ttl == 0, "keepalive: none")
+	case *pb.LeaseLeasesRequest:
+		c.when(len(a.message.(*pb.LeaseLeasesResponse).Leases) > 0, "leases: some")
 	case *pb.TxnRequest:
 		succeeded := a.message.(*pb.TxnResponse).Succeeded
 		c.when(succeeded, "txn then")
@@ -167,6 +183,18 @@ func (c coverage) request(s *state, request any, within string) (verb string) {
 		verb = "hash"
 		c.when(r.Revision <= 0 || r.Revision == s.revision, "hash: newest")
 		c.when(r.Revision >= s.compacted && r.Revision > 0 && r.Revision < s.revision, "hash: old")
+	case *pb.LeaseGrantRequest:
+		verb = "grant"
+		c.when(r.ID == 0, "grant id 0")
+	case *pb.LeaseRevokeRequest:
+		verb = "revoke"
+	case *pb.LeaseTimeToLiveRequest:
+		verb = "ttl"
+		c.when(r.Keys, "ttl keys")
+	case *pb.LeaseKeepAliveRequest:
+		verb = "keepalive"
+	case *pb.LeaseLeasesRequest:
+		verb = "leases"
 	case *pb.TxnRequest:
 		verb = "txn"
 		c.txn(s, r, 0)

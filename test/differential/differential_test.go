@@ -42,12 +42,13 @@ func TestDifferential(t *testing.T) {
 	}
 
 	etcd := start(t, cluster.Config{Nodes: 1, Program: cluster.Etcd(t), Flags: etcdFlags})
-	ours := start(t, cluster.Config{Nodes: 3, Program: cluster.QuorumKV(t)})
+	ours := start(t, cluster.Config{Nodes: 3})
 	r := newRunner(newPair(etcd, ours))
+	r.pair.leases, r.pair.etcd = ours.Program.Has("Lease"), ours.Program.IsEtcd()
 	begin := time.Now()
 	// What chance left out of a full run gets a few histories more.
 	unfinished := func() bool {
-		return r.requests >= fullRun && r.requests < requests+20_000 && len(r.coverage.missing()) > 0
+		return r.requests >= fullRun && r.requests < requests+20_000 && len(r.coverage.missing(r.pair.leases)) > 0
 	}
 	for n := uint64(0); r.requests < requests || time.Since(begin) < soak || unfinished(); n++ {
 		if n%50 == 49 {
@@ -76,7 +77,7 @@ func TestDifferential(t *testing.T) {
 	t.Logf("repeat with: %s=%d %s=%d go test -count=1 -run TestDifferential ./differential", seedEnv, seed, requestsEnv, requests)
 	t.Logf("decisions, and how often an exception was made:\n%s", r.pair.exceptions)
 	t.Logf("kinds of requests and answers:\n%s", r.coverage)
-	if missing := r.coverage.missing(); r.requests >= fullRun && len(missing) > 0 {
+	if missing := r.coverage.missing(r.pair.leases); r.requests >= fullRun && len(missing) > 0 {
 		t.Errorf("never met: %q", missing)
 	}
 }
@@ -99,7 +100,7 @@ func (r *runner) history(seed uint64, length int, restarts bool) (history, *diff
 	s := r.pair.begin()
 	h := history{base: s.base}
 	rng := rand.New(rand.NewPCG(seed, 0))
-	g := &generator{state: s, rng: rng}
+	g := &generator{state: s, rng: rng, leases: r.pair.leases}
 	g.skipped = func(request any) bool { return r.pair.exceptions.skipped(s, request) }
 	run := func(st step) *difference {
 		done, found := r.pair.run(s, st, func(c call, a answer) {

@@ -24,10 +24,6 @@ import (
 	"github.com/quorumkv/quorumkv/test/cluster"
 )
 
-// notServedYet are the scripts in testdata/gateway that need services which QuorumKV does not have yet. etcd runs them
-// all the same.
-var notServedYet = []string{"lease.txt", "lock.txt", "election.txt"}
-
 // TestGateway runs the scripts of testdata/gateway, each on a fresh cluster of one. The expected output was written by
 // etcd:
 //
@@ -51,11 +47,7 @@ func TestGateway(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			program := cluster.Server(t)
-			if !program.IsEtcd() && slices.Contains(notServedYet, filepath.Base(file)) {
-				t.Skip("the service is not there yet")
-			}
-			c := cluster.Start(t, cluster.Config{Nodes: 1, Program: program})
+			c := cluster.Start(t, cluster.Config{Nodes: 1})
 			onlyEtcdRewrites(t, c)
 			g := &gatewaySession{t: t, node: c.Nodes[0], client: c.Client(0), calls: map[string]*gatewayCall{}}
 			defer g.close()

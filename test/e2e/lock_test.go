@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,14 +18,6 @@ import (
 	"github.com/quorumkv/quorumkv/test/cluster"
 )
 
-// needsLeases skips a test that QuorumKV cannot pass yet.
-func needsLeases(t *testing.T) {
-	t.Helper()
-	if !cluster.Server(t).IsEtcd() && slices.Contains(notServedYet, "lock.txt") {
-		t.Skip("leases are not there yet")
-	}
-}
-
 func grant(t *testing.T, c *cluster.Cluster, node int) int64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -40,7 +31,6 @@ func grant(t *testing.T, c *cluster.Cluster, node int) int64 {
 
 // TestLockExcludes lets callers on every node take one lock in turns, through the lock service.
 func TestLockExcludes(t *testing.T) {
-	needsLeases(t)
 	c := cluster.Start(t, cluster.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -87,7 +77,6 @@ func TestLockExcludes(t *testing.T) {
 // TestElectionPassesOn lets the second of two candidates, on different nodes, lead when the first one's lease ends, and a
 // third node see it.
 func TestElectionPassesOn(t *testing.T) {
-	needsLeases(t)
 	c := cluster.Start(t, cluster.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -151,7 +140,6 @@ func awaitCount(ctx context.Context, t *testing.T, c *cluster.Cluster, prefix st
 // TestStopUnderWaiters stops a node while clients watch through its gateway and wait for a lock: it must not take longer
 // for that, and the waiters' places must go with them.
 func TestStopUnderWaiters(t *testing.T) {
-	needsLeases(t)
 	c := cluster.Start(t, cluster.Config{})
 	if c.Program.IsEtcd() {
 		t.Skip("etcd waits for its watchers")

@@ -194,6 +194,12 @@ type Message struct {
 	//	*Message_SnapshotFetch
 	//	*Message_SnapshotChunk
 	//	*Message_SnapshotFailed
+	//	*Message_LeaseRenew
+	//	*Message_LeaseRenewed
+	//	*Message_LeaseRound
+	//	*Message_LeaseRoundAck
+	//	*Message_LeaseSurvey
+	//	*Message_LeaseTable
 	Body          isMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -304,6 +310,60 @@ func (x *Message) GetSnapshotFailed() *SnapshotFailed {
 	return nil
 }
 
+func (x *Message) GetLeaseRenew() *LeaseRenew {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LeaseRenew); ok {
+			return x.LeaseRenew
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetLeaseRenewed() *LeaseRenewed {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LeaseRenewed); ok {
+			return x.LeaseRenewed
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetLeaseRound() *LeaseRound {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LeaseRound); ok {
+			return x.LeaseRound
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetLeaseRoundAck() *LeaseRoundAck {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LeaseRoundAck); ok {
+			return x.LeaseRoundAck
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetLeaseSurvey() *LeaseSurvey {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LeaseSurvey); ok {
+			return x.LeaseSurvey
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetLeaseTable() *LeaseTable {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LeaseTable); ok {
+			return x.LeaseTable
+		}
+	}
+	return nil
+}
+
 type isMessage_Body interface {
 	isMessage_Body()
 }
@@ -332,6 +392,30 @@ type Message_SnapshotFailed struct {
 	SnapshotFailed *SnapshotFailed `protobuf:"bytes,8,opt,name=snapshot_failed,json=snapshotFailed,proto3,oneof"`
 }
 
+type Message_LeaseRenew struct {
+	LeaseRenew *LeaseRenew `protobuf:"bytes,9,opt,name=lease_renew,json=leaseRenew,proto3,oneof"`
+}
+
+type Message_LeaseRenewed struct {
+	LeaseRenewed *LeaseRenewed `protobuf:"bytes,10,opt,name=lease_renewed,json=leaseRenewed,proto3,oneof"`
+}
+
+type Message_LeaseRound struct {
+	LeaseRound *LeaseRound `protobuf:"bytes,11,opt,name=lease_round,json=leaseRound,proto3,oneof"`
+}
+
+type Message_LeaseRoundAck struct {
+	LeaseRoundAck *LeaseRoundAck `protobuf:"bytes,12,opt,name=lease_round_ack,json=leaseRoundAck,proto3,oneof"`
+}
+
+type Message_LeaseSurvey struct {
+	LeaseSurvey *LeaseSurvey `protobuf:"bytes,13,opt,name=lease_survey,json=leaseSurvey,proto3,oneof"`
+}
+
+type Message_LeaseTable struct {
+	LeaseTable *LeaseTable `protobuf:"bytes,14,opt,name=lease_table,json=leaseTable,proto3,oneof"`
+}
+
 func (*Message_Raft) isMessage_Body() {}
 
 func (*Message_Forward) isMessage_Body() {}
@@ -343,6 +427,18 @@ func (*Message_SnapshotFetch) isMessage_Body() {}
 func (*Message_SnapshotChunk) isMessage_Body() {}
 
 func (*Message_SnapshotFailed) isMessage_Body() {}
+
+func (*Message_LeaseRenew) isMessage_Body() {}
+
+func (*Message_LeaseRenewed) isMessage_Body() {}
+
+func (*Message_LeaseRound) isMessage_Body() {}
+
+func (*Message_LeaseRoundAck) isMessage_Body() {}
+
+func (*Message_LeaseSurvey) isMessage_Body() {}
+
+func (*Message_LeaseTable) isMessage_Body() {}
 
 // RequestID names one client command for ever: the epoch grows at each boot of the member, the counter within it.
 type RequestID struct {
@@ -773,6 +869,402 @@ func (x *SnapshotFailed) GetReason() string {
 	return ""
 }
 
+// LeaseRenew asks the leader to renew leases, or only to look at them. It may be sent again under another id: whatever
+// answers any of them is as new as the request.
+type LeaseRenew struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *RequestID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`            // of this message; the answers repeat it
+	Applied       uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"` // the sender's applied index: the leader answers from a state at least as new
+	Leases        []int64                `protobuf:"fixed64,3,rep,packed,name=leases,proto3" json:"leases,omitempty"`
+	Look          bool                   `protobuf:"varint,4,opt,name=look,proto3" json:"look,omitempty"` // renew nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRenew) Reset() {
+	*x = LeaseRenew{}
+	mi := &file_peer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRenew) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRenew) ProtoMessage() {}
+
+func (x *LeaseRenew) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRenew.ProtoReflect.Descriptor instead.
+func (*LeaseRenew) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LeaseRenew) GetId() *RequestID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LeaseRenew) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *LeaseRenew) GetLeases() []int64 {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+func (x *LeaseRenew) GetLook() bool {
+	if x != nil {
+		return x.Look
+	}
+	return false
+}
+
+// LeaseRenewed answers some of a LeaseRenew; each of its leases is answered once.
+type LeaseRenewed struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     *RequestID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Places []uint32               `protobuf:"varint,2,rep,packed,name=places,proto3" json:"places,omitempty"` // in LeaseRenew.leases, of those answered here
+	// One for each place. Of a renewal the time to live in seconds, of a look what remains in milliseconds; -1 when there
+	// is no such lease.
+	Values        []int64 `protobuf:"zigzag64,3,rep,packed,name=values,proto3" json:"values,omitempty"`
+	Overloaded    bool    `protobuf:"varint,4,opt,name=overloaded,proto3" json:"overloaded,omitempty"` // none of the places is or will be answered
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRenewed) Reset() {
+	*x = LeaseRenewed{}
+	mi := &file_peer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRenewed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRenewed) ProtoMessage() {}
+
+func (x *LeaseRenewed) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRenewed.ProtoReflect.Descriptor instead.
+func (*LeaseRenewed) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LeaseRenewed) GetId() *RequestID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LeaseRenewed) GetPlaces() []uint32 {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *LeaseRenewed) GetValues() []int64 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *LeaseRenewed) GetOverloaded() bool {
+	if x != nil {
+		return x.Overloaded
+	}
+	return false
+}
+
+// LeaseRound makes a renewal known to the voters, before anybody is told of it. Every attempt has a number of its own,
+// higher than any before in its term.
+type LeaseRound struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Leases        []int64                `protobuf:"fixed64,3,rep,packed,name=leases,proto3" json:"leases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRound) Reset() {
+	*x = LeaseRound{}
+	mi := &file_peer_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRound) ProtoMessage() {}
+
+func (x *LeaseRound) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRound.ProtoReflect.Descriptor instead.
+func (*LeaseRound) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LeaseRound) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LeaseRound) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LeaseRound) GetLeases() []int64 {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+// LeaseRoundAck says that the sender, in that term, begins to count the time of those leases anew.
+type LeaseRoundAck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRoundAck) Reset() {
+	*x = LeaseRoundAck{}
+	mi := &file_peer_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRoundAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRoundAck) ProtoMessage() {}
+
+func (x *LeaseRoundAck) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRoundAck.ProtoReflect.Descriptor instead.
+func (*LeaseRoundAck) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LeaseRoundAck) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LeaseRoundAck) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// LeaseSurvey asks a member of the same term what remains of leases: a new leader asks the voters, and a member that may
+// have forgotten renewals asks the leader.
+type LeaseSurvey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *RequestID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // of this message; the answer repeats it
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	Applied       uint64                 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"` // the sender's applied index: an answer comes from a state at least as new
+	Leases        []int64                `protobuf:"fixed64,4,rep,packed,name=leases,proto3" json:"leases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseSurvey) Reset() {
+	*x = LeaseSurvey{}
+	mi := &file_peer_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseSurvey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseSurvey) ProtoMessage() {}
+
+func (x *LeaseSurvey) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseSurvey.ProtoReflect.Descriptor instead.
+func (*LeaseSurvey) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LeaseSurvey) GetId() *RequestID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LeaseSurvey) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LeaseSurvey) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *LeaseSurvey) GetLeases() []int64 {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+// LeaseTable answers a LeaseSurvey.
+type LeaseTable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *RequestID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Term  uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	// One for each lease asked for: what remains in milliseconds, -1 when there is no such lease.
+	Remaining     []int64  `protobuf:"zigzag64,3,rep,packed,name=remaining,proto3" json:"remaining,omitempty"`
+	Assumed       []uint32 `protobuf:"varint,4,rep,packed,name=assumed,proto3" json:"assumed,omitempty"` // places of those of which the sender may have forgotten a renewal: less may remain
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseTable) Reset() {
+	*x = LeaseTable{}
+	mi := &file_peer_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseTable) ProtoMessage() {}
+
+func (x *LeaseTable) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseTable.ProtoReflect.Descriptor instead.
+func (*LeaseTable) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LeaseTable) GetId() *RequestID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LeaseTable) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LeaseTable) GetRemaining() []int64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return nil
+}
+
+func (x *LeaseTable) GetAssumed() []uint32 {
+	if x != nil {
+		return x.Assumed
+	}
+	return nil
+}
+
 var File_peer_proto protoreflect.FileDescriptor
 
 const file_peer_proto_rawDesc = "" +
@@ -782,7 +1274,7 @@ const file_peer_proto_rawDesc = "" +
 	"raft.proto\"\x10\n" +
 	"\x0eMessagesClosed\"\r\n" +
 	"\vPingRequest\"\x0e\n" +
-	"\fPingResponse\"\xc1\x03\n" +
+	"\fPingResponse\"\xda\x06\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x06R\x02to\x12%\n" +
@@ -791,7 +1283,17 @@ const file_peer_proto_rawDesc = "" +
 	"\x0fforward_refused\x18\x05 \x01(\v2 .quorumkv.peer.v1.ForwardRefusedH\x00R\x0eforwardRefused\x12H\n" +
 	"\x0esnapshot_fetch\x18\x06 \x01(\v2\x1f.quorumkv.peer.v1.SnapshotFetchH\x00R\rsnapshotFetch\x12H\n" +
 	"\x0esnapshot_chunk\x18\a \x01(\v2\x1f.quorumkv.peer.v1.SnapshotChunkH\x00R\rsnapshotChunk\x12K\n" +
-	"\x0fsnapshot_failed\x18\b \x01(\v2 .quorumkv.peer.v1.SnapshotFailedH\x00R\x0esnapshotFailedB\x06\n" +
+	"\x0fsnapshot_failed\x18\b \x01(\v2 .quorumkv.peer.v1.SnapshotFailedH\x00R\x0esnapshotFailed\x12?\n" +
+	"\vlease_renew\x18\t \x01(\v2\x1c.quorumkv.peer.v1.LeaseRenewH\x00R\n" +
+	"leaseRenew\x12E\n" +
+	"\rlease_renewed\x18\n" +
+	" \x01(\v2\x1e.quorumkv.peer.v1.LeaseRenewedH\x00R\fleaseRenewed\x12?\n" +
+	"\vlease_round\x18\v \x01(\v2\x1c.quorumkv.peer.v1.LeaseRoundH\x00R\n" +
+	"leaseRound\x12I\n" +
+	"\x0flease_round_ack\x18\f \x01(\v2\x1f.quorumkv.peer.v1.LeaseRoundAckH\x00R\rleaseRoundAck\x12B\n" +
+	"\flease_survey\x18\r \x01(\v2\x1d.quorumkv.peer.v1.LeaseSurveyH\x00R\vleaseSurvey\x12?\n" +
+	"\vlease_table\x18\x0e \x01(\v2\x1c.quorumkv.peer.v1.LeaseTableH\x00R\n" +
+	"leaseTableB\x06\n" +
 	"\x04body\"S\n" +
 	"\tRequestID\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\x06R\x06member\x12\x14\n" +
@@ -827,7 +1329,39 @@ const file_peer_proto_rawDesc = "" +
 	"\x0eSnapshotFailed\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason2\x98\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x7f\n" +
+	"\n" +
+	"LeaseRenew\x12+\n" +
+	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x16\n" +
+	"\x06leases\x18\x03 \x03(\x10R\x06leases\x12\x12\n" +
+	"\x04look\x18\x04 \x01(\bR\x04look\"\x8b\x01\n" +
+	"\fLeaseRenewed\x12+\n" +
+	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x16\n" +
+	"\x06places\x18\x02 \x03(\rR\x06places\x12\x16\n" +
+	"\x06values\x18\x03 \x03(\x12R\x06values\x12\x1e\n" +
+	"\n" +
+	"overloaded\x18\x04 \x01(\bR\n" +
+	"overloaded\"P\n" +
+	"\n" +
+	"LeaseRound\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06leases\x18\x03 \x03(\x10R\x06leases\";\n" +
+	"\rLeaseRoundAck\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\x80\x01\n" +
+	"\vLeaseSurvey\x12+\n" +
+	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x18\n" +
+	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12\x16\n" +
+	"\x06leases\x18\x04 \x03(\x10R\x06leases\"\x85\x01\n" +
+	"\n" +
+	"LeaseTable\x12+\n" +
+	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1c\n" +
+	"\tremaining\x18\x03 \x03(\x12R\tremaining\x12\x18\n" +
+	"\aassumed\x18\x04 \x03(\rR\aassumed2\x98\x01\n" +
 	"\x04Peer\x12I\n" +
 	"\bMessages\x12\x19.quorumkv.peer.v1.Message\x1a .quorumkv.peer.v1.MessagesClosed(\x01\x12E\n" +
 	"\x04Ping\x12\x1d.quorumkv.peer.v1.PingRequest\x1a\x1e.quorumkv.peer.v1.PingResponseB/Z-github.com/quorumkv/quorumkv/transport/peerpbb\x06proto3"
@@ -845,7 +1379,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_peer_proto_goTypes = []any{
 	(ForwardRefused_Reason)(0), // 0: quorumkv.peer.v1.ForwardRefused.Reason
 	(*MessagesClosed)(nil),     // 1: quorumkv.peer.v1.MessagesClosed
@@ -859,30 +1393,46 @@ var file_peer_proto_goTypes = []any{
 	(*SnapshotFetch)(nil),      // 9: quorumkv.peer.v1.SnapshotFetch
 	(*SnapshotChunk)(nil),      // 10: quorumkv.peer.v1.SnapshotChunk
 	(*SnapshotFailed)(nil),     // 11: quorumkv.peer.v1.SnapshotFailed
-	(*raftpb.Message)(nil),     // 12: raftpb.Message
-	(*raftpb.ConfState)(nil),   // 13: raftpb.ConfState
+	(*LeaseRenew)(nil),         // 12: quorumkv.peer.v1.LeaseRenew
+	(*LeaseRenewed)(nil),       // 13: quorumkv.peer.v1.LeaseRenewed
+	(*LeaseRound)(nil),         // 14: quorumkv.peer.v1.LeaseRound
+	(*LeaseRoundAck)(nil),      // 15: quorumkv.peer.v1.LeaseRoundAck
+	(*LeaseSurvey)(nil),        // 16: quorumkv.peer.v1.LeaseSurvey
+	(*LeaseTable)(nil),         // 17: quorumkv.peer.v1.LeaseTable
+	(*raftpb.Message)(nil),     // 18: raftpb.Message
+	(*raftpb.ConfState)(nil),   // 19: raftpb.ConfState
 }
 var file_peer_proto_depIdxs = []int32{
-	12, // 0: quorumkv.peer.v1.Message.raft:type_name -> raftpb.Message
+	18, // 0: quorumkv.peer.v1.Message.raft:type_name -> raftpb.Message
 	6,  // 1: quorumkv.peer.v1.Message.forward:type_name -> quorumkv.peer.v1.Forward
 	8,  // 2: quorumkv.peer.v1.Message.forward_refused:type_name -> quorumkv.peer.v1.ForwardRefused
 	9,  // 3: quorumkv.peer.v1.Message.snapshot_fetch:type_name -> quorumkv.peer.v1.SnapshotFetch
 	10, // 4: quorumkv.peer.v1.Message.snapshot_chunk:type_name -> quorumkv.peer.v1.SnapshotChunk
 	11, // 5: quorumkv.peer.v1.Message.snapshot_failed:type_name -> quorumkv.peer.v1.SnapshotFailed
-	7,  // 6: quorumkv.peer.v1.Forward.commands:type_name -> quorumkv.peer.v1.Command
-	5,  // 7: quorumkv.peer.v1.Command.id:type_name -> quorumkv.peer.v1.RequestID
-	5,  // 8: quorumkv.peer.v1.ForwardRefused.ids:type_name -> quorumkv.peer.v1.RequestID
-	0,  // 9: quorumkv.peer.v1.ForwardRefused.reason:type_name -> quorumkv.peer.v1.ForwardRefused.Reason
-	13, // 10: quorumkv.peer.v1.SnapshotChunk.conf_state:type_name -> raftpb.ConfState
-	4,  // 11: quorumkv.peer.v1.Peer.Messages:input_type -> quorumkv.peer.v1.Message
-	2,  // 12: quorumkv.peer.v1.Peer.Ping:input_type -> quorumkv.peer.v1.PingRequest
-	1,  // 13: quorumkv.peer.v1.Peer.Messages:output_type -> quorumkv.peer.v1.MessagesClosed
-	3,  // 14: quorumkv.peer.v1.Peer.Ping:output_type -> quorumkv.peer.v1.PingResponse
-	13, // [13:15] is the sub-list for method output_type
-	11, // [11:13] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	12, // 6: quorumkv.peer.v1.Message.lease_renew:type_name -> quorumkv.peer.v1.LeaseRenew
+	13, // 7: quorumkv.peer.v1.Message.lease_renewed:type_name -> quorumkv.peer.v1.LeaseRenewed
+	14, // 8: quorumkv.peer.v1.Message.lease_round:type_name -> quorumkv.peer.v1.LeaseRound
+	15, // 9: quorumkv.peer.v1.Message.lease_round_ack:type_name -> quorumkv.peer.v1.LeaseRoundAck
+	16, // 10: quorumkv.peer.v1.Message.lease_survey:type_name -> quorumkv.peer.v1.LeaseSurvey
+	17, // 11: quorumkv.peer.v1.Message.lease_table:type_name -> quorumkv.peer.v1.LeaseTable
+	7,  // 12: quorumkv.peer.v1.Forward.commands:type_name -> quorumkv.peer.v1.Command
+	5,  // 13: quorumkv.peer.v1.Command.id:type_name -> quorumkv.peer.v1.RequestID
+	5,  // 14: quorumkv.peer.v1.ForwardRefused.ids:type_name -> quorumkv.peer.v1.RequestID
+	0,  // 15: quorumkv.peer.v1.ForwardRefused.reason:type_name -> quorumkv.peer.v1.ForwardRefused.Reason
+	19, // 16: quorumkv.peer.v1.SnapshotChunk.conf_state:type_name -> raftpb.ConfState
+	5,  // 17: quorumkv.peer.v1.LeaseRenew.id:type_name -> quorumkv.peer.v1.RequestID
+	5,  // 18: quorumkv.peer.v1.LeaseRenewed.id:type_name -> quorumkv.peer.v1.RequestID
+	5,  // 19: quorumkv.peer.v1.LeaseSurvey.id:type_name -> quorumkv.peer.v1.RequestID
+	5,  // 20: quorumkv.peer.v1.LeaseTable.id:type_name -> quorumkv.peer.v1.RequestID
+	4,  // 21: quorumkv.peer.v1.Peer.Messages:input_type -> quorumkv.peer.v1.Message
+	2,  // 22: quorumkv.peer.v1.Peer.Ping:input_type -> quorumkv.peer.v1.PingRequest
+	1,  // 23: quorumkv.peer.v1.Peer.Messages:output_type -> quorumkv.peer.v1.MessagesClosed
+	3,  // 24: quorumkv.peer.v1.Peer.Ping:output_type -> quorumkv.peer.v1.PingResponse
+	23, // [23:25] is the sub-list for method output_type
+	21, // [21:23] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -897,6 +1447,12 @@ func file_peer_proto_init() {
 		(*Message_SnapshotFetch)(nil),
 		(*Message_SnapshotChunk)(nil),
 		(*Message_SnapshotFailed)(nil),
+		(*Message_LeaseRenew)(nil),
+		(*Message_LeaseRenewed)(nil),
+		(*Message_LeaseRound)(nil),
+		(*Message_LeaseRoundAck)(nil),
+		(*Message_LeaseSurvey)(nil),
+		(*Message_LeaseTable)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -904,7 +1460,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -106,7 +106,7 @@ var bugs = []Bug{
 		Edits: []Edit{{
 			File: "storage/apply/machine.go",
 			Old: `	m.publish()
-	return Outcome{View: m.view, Results: results}, nil
+	out := Outcome{View: m.view, Results: results, Leases: m.leaseChanges}
 `,
 			New: `	m.hash = m.history.sum
 	var early backend.Batch
@@ -115,7 +115,7 @@ var bugs = []Bug{
 		return Outcome{}, err
 	}
 	m.publish()
-	return Outcome{View: m.view, Results: results}, nil
+	out := Outcome{View: m.view, Results: results, Leases: m.leaseChanges}
 `,
 		}},
 	},
@@ -161,9 +161,9 @@ var bugs = []Bug{
 		Edits: []Edit{{
 			File: "raftnode/install.go",
 			Old: `	n.applyLane.Do(func() (err error) {
-		if view, err = n.state.replace(`,
+		if state, err = n.state.replace(`,
 			New: `	n.snapLane.Do(func() (err error) {
-		if view, err = n.state.replace(`,
+		if state, err = n.state.replace(`,
 		}},
 	},
 	{
@@ -173,7 +173,7 @@ var bugs = []Bug{
 		Edits: []Edit{{
 			File: "storage/apply/machine.go",
 			Old: `		for i := range m.commands {
-			if results, err = m.applyCommand(&m.commands[i], self, results); err != nil {
+			if results, err = m.applyCommand(&m.commands[i], e.GetTerm(), self, results); err != nil {
 				return nil, err
 			}
 		}
@@ -185,7 +185,7 @@ var bugs = []Bug{
 		}
 		for _, group := range byMember {
 			for _, c := range group {
-				if results, err = m.applyCommand(c, self, results); err != nil {
+				if results, err = m.applyCommand(c, e.GetTerm(), self, results); err != nil {
 					return nil, err
 				}
 			}
