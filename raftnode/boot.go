@@ -15,6 +15,7 @@ import (
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/storage/wal"
+	"github.com/quorumkv/quorumkv/storage/watch"
 )
 
 // Open reads a node's files, or makes them when the data directory is empty, and returns the node ready to Start. It
@@ -48,6 +49,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 		snapLane:  e.Lane("snap"),
 	}
 	n.mem.snapshot = n.raftSnapshot
+	n.watches = watch.NewHub(n.noticeInterval)
 	n.snaps.offered = map[uint64]offer{}
 	n.leases.clock = leaseClock{set: e.Clock.Now(), limit: leaseClockTicks * cfg.Tick}
 	opened := false
@@ -136,10 +138,14 @@ func (n *Node) openState() error {
 		return fmt.Errorf("open state: %w", err)
 	}
 	n.state.db = db
-	if n.state.machine, err = apply.Open(db, n.identity.ClusterID); err != nil {
+	if n.state.machine, err = n.openMachine(db); err != nil {
 		return fmt.Errorf("open state: %w", err)
 	}
 	return nil
+}
+
+func (n *Node) openMachine(db *backend.DB) (*apply.Machine, error) {
+	return apply.Open(db, n.identity.ClusterID, n.cfg.Recent)
 }
 
 // reconcile brings log and state together. The state may be behind the log's start when a snapshot's installation was
@@ -161,7 +167,7 @@ func (n *Node) reconcile(applied uint64) error {
 	if err != nil {
 		return fmt.Errorf("stage the snapshot at index %d: %w", base, err)
 	}
-	_, err = n.state.replace(&staged{meta: snap.Meta{Index: base, Term: n.mem.baseTerm}, gen: gen}, n.identity.ClusterID)
+	_, err = n.state.replace(&staged{meta: snap.Meta{Index: base, Term: n.mem.baseTerm}, gen: gen}, n.openMachine)
 	return err
 }
 
@@ -174,7 +180,7 @@ func (n *Node) rebuildFirst() error {
 		return fmt.Errorf("rebuild state: %w", err)
 	}
 	n.state.db = db
-	n.state.machine, err = apply.Open(db, n.identity.ClusterID)
+	n.state.machine, err = n.openMachine(db)
 	return err
 }
 

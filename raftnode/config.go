@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 // Config describes one node. The zero value of a numeric field means its default.
@@ -56,7 +57,12 @@ type Config struct {
 	MaxPendingBytes int
 
 	Backend backend.Options
-	Logger  hclog.Logger
+	// ProgressInterval is the time between two progress notices to a watcher that wants them and has nothing else to hear;
+	// up to a tenth is added at random. Default 10 min.
+	ProgressInterval time.Duration
+	// Recent bounds the history that stays in memory for watchers.
+	Recent mvcc.Recent
+	Logger hclog.Logger
 	// Observe receives durations and transitions for metrics. Its functions are called on the loop and may be nil.
 	Observe Observer
 	// Publish hands out the newest state after it changed: on the loop, once per turn at most. May be nil.
@@ -89,6 +95,7 @@ const (
 	defaultMaxPendingBytes = 64 << 20
 	defaultMaxReads        = 1 << 16
 	defaultMaxLeaseCalls   = 1 << 16
+	defaultProgress        = 10 * time.Minute
 
 	// Raft settings that nobody should have to turn; reliability notes in docs/architecture.md.
 	maxSizePerMsg             = 512 << 10
@@ -107,6 +114,7 @@ const (
 	requestTimeoutBase        = 5 * time.Second
 	requestTimeoutElections   = 2
 	minElectionTicks          = 3
+	progressJitter            = 10 // a tenth
 	firstElectionTicks        = 3
 	maxPendingFractionOfDedup = 2
 
@@ -134,6 +142,7 @@ func (c *Config) validate() error {
 	def(&c.MaxPending, defaultMaxPending)
 	def(&c.MaxReads, defaultMaxReads)
 	def(&c.MaxLeaseCalls, defaultMaxLeaseCalls)
+	def(&c.ProgressInterval, defaultProgress)
 	def(&c.MaxPendingBytes, defaultMaxPendingBytes)
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

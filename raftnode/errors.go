@@ -21,6 +21,8 @@ var (
 	ErrTooLarge = errors.New("request is too large")
 	// ErrStopped: the node is stopping or has failed; a write may still take effect.
 	ErrStopped = errors.New("server stopped")
+	// ErrNotReady: the node has not yet applied what it knew before its restart.
+	ErrNotReady = errors.New("member has not caught up since its restart")
 	// ErrNotLeader: the call is for the leader only.
 	ErrNotLeader = errors.New("not leader")
 	// ErrBadTransferee: leadership can only go to another voter of this cluster.

@@ -78,7 +78,7 @@ func (n *Node) switchTo(s *staged, publish func(opened)) {
 		file  flushed
 	)
 	n.applyLane.Do(func() (err error) {
-		if state, err = n.state.replace(s, n.cfg.ClusterID); err == nil {
+		if state, err = n.state.replace(s, n.openMachine); err == nil {
 			file = n.state.measure()
 		}
 		return err
@@ -97,7 +97,7 @@ type opened struct {
 }
 
 // replace makes a staged generation the state. It runs on the apply lane.
-func (s *state) replace(st *staged, clusterID uint64) (opened, error) {
+func (s *state) replace(st *staged, open func(*backend.DB) (*apply.Machine, error)) (opened, error) {
 	if s.db != nil {
 		// What is not committed yet is older than the snapshot: it goes with the old generation.
 		if err := s.db.Close(); err != nil {
@@ -109,7 +109,7 @@ func (s *state) replace(st *staged, clusterID uint64) (opened, error) {
 	if err != nil {
 		return opened{}, fmt.Errorf("switch to the snapshot at index %d: %w", st.meta.Index, err)
 	}
-	m, err := apply.Open(db, clusterID)
+	m, err := open(db)
 	if err != nil {
 		return opened{}, fmt.Errorf("open the snapshot at index %d: %w", st.meta.Index, err)
 	}

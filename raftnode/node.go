@@ -12,6 +12,7 @@ import (
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/wal"
+	"github.com/quorumkv/quorumkv/storage/watch"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -44,6 +45,7 @@ type Node struct {
 	qbytes     int
 	pending    pendingTable
 	reads      readQueue
+	watches    *watch.Hub
 	appends    appendQueue
 	flush      flushState
 	snaps      snapshots
@@ -304,6 +306,7 @@ func (n *Node) tick() {
 	n.fetchTick(now)
 	n.transferTick()
 	n.tickLeases(now)
+	n.watches.Tick(now)
 	n.schedule()
 }
 

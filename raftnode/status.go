@@ -34,6 +34,7 @@ type Status struct {
 	Restoring           bool  // the state is being fetched from a peer
 	Ready               bool  // what was known committed at boot is applied: reads may be served
 	Pending             int   // client writes waiting
+	Watchers            int   // open on this node
 	FileBytes           int64 // size of the state file at the last flush
 	FileBytesInUse      int64 // of these, the bytes that hold data
 	Stats
@@ -52,6 +53,7 @@ func (n *Node) Status() Status {
 		Last:      n.mem.last(),
 		Restoring: n.raw == nil,
 		Pending:   n.pending.len(),
+		Watchers:  n.watches.Watchers(),
 		Stats:     n.stats,
 
 		FileBytes:      n.flush.size,
@@ -75,9 +77,6 @@ func (n *Node) Status() Status {
 // publish hands out the state when it changed since the last time. Before the node is ready nobody gets a view: not
 // even a serializable read may go behind what this node once knew.
 func (n *Node) publish() {
-	if n.cfg.Publish == nil {
-		return
-	}
 	s := n.Status()
 	if s == n.published {
 		return
@@ -87,5 +86,10 @@ func (n *Node) publish() {
 	if s.Ready {
 		v = n.view
 	}
-	n.cfg.Publish(s, v)
+	if n.cfg.Publish != nil {
+		n.cfg.Publish(s, v)
+	}
+	if v != nil {
+		n.watches.Advance(v.KV) // after Publish: who hears of an event finds it in every view
+	}
 }

@@ -35,6 +35,9 @@ type node interface {
 	// View returns what this member has applied, or nil as long as it has not caught up with what it knew before its
 	// last restart.
 	View() *apply.View
+	// Watch opens a stream of watchers, once this member has caught up with what it knew before its last restart. The
+	// caller closes it.
+	Watch(ctx context.Context) (*watchFeed, error)
 	// Status describes this member now.
 	Status() raftnode.Status
 }

@@ -80,3 +80,47 @@ func cpuTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
+
+// BenchmarkWatchFanOut sends each of b.N puts to 1,000 watchers on ten streams.
+func BenchmarkWatchFanOut(b *testing.B) {
+	const streams, watchers = 10, 100
+	n := newSoloNode(b)
+	e := serve(b, n, testConfig())
+	ctx := testContext(b)
+	var all sync.WaitGroup
+	for range streams {
+		stream, err := pb.NewWatchClient(e.dial(b)).Watch(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range watchers {
+			if err := stream.Send(create(&pb.WatchCreateRequest{Key: []byte("k")})); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := stream.Recv(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		all.Go(func() {
+			for got := 0; got < watchers*b.N; {
+				r, err := stream.Recv()
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				got += len(r.Events)
+			}
+		})
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	start := cpuTime(b)
+	for range b.N {
+		if _, err := n.Propose(ctx, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 256)}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	all.Wait()
+	b.ReportMetric(float64((cpuTime(b)-start).Nanoseconds())/float64(b.N*streams*watchers), "cpu-ns/event")
+	b.ReportMetric(float64(b.N*streams*watchers)/b.Elapsed().Seconds(), "events/s")
+}

@@ -28,6 +28,8 @@ const (
 	defaultQuotaBackendBytes      = 2 << 30
 	defaultSnapshotCount          = 10_000
 	defaultSnapshotCatchUpEntries = 5_000
+	defaultProgressInterval       = 10 * time.Minute
+	minProgressInterval           = 100 * time.Millisecond
 
 	// maxElectionTimeout is etcd's bound: beyond it a cluster that lost its leader looks dead rather than slow.
 	maxElectionTimeout = 50 * time.Second
@@ -127,6 +129,10 @@ type Config struct {
 	// switches pings off. Too short: connections break at each hiccup of the network.
 	GRPCKeepAliveTimeout time.Duration
 
+	// WatchProgressNotifyInterval (--watch-progress-notify-interval) is the time between two progress notices to a watcher
+	// that wants them and has nothing else to hear; default 10 min, which 0 stands for; less than 100 ms becomes 100 ms.
+	WatchProgressNotifyInterval time.Duration
+
 	// EnablePprof (--enable-pprof) serves Go's profiles under /debug/pprof/; default off. Whoever reaches them can slow
 	// the member down.
 	EnablePprof bool
@@ -152,30 +158,31 @@ func DefaultConfig() Config {
 	client := []url.URL{{Scheme: "http", Host: "127.0.0.1:2379"}}
 	peer := []url.URL{{Scheme: "http", Host: "127.0.0.1:2380"}}
 	return Config{
-		Name:                       "default",
-		DataDir:                    "default.quorumkv",
-		ListenClientURLs:           slices.Clone(client),
-		AdvertiseClientURLs:        slices.Clone(client),
-		ListenPeerURLs:             slices.Clone(peer),
-		AdvertisePeerURLs:          slices.Clone(peer),
-		InitialCluster:             []InitialMember{{Name: "default", PeerURLs: slices.Clone(peer)}},
-		InitialClusterState:        ClusterStateNew,
-		InitialClusterToken:        "etcd-cluster",
-		HeartbeatInterval:          100 * time.Millisecond,
-		ElectionTimeout:            time.Second,
-		InitialElectionTickAdvance: true,
-		SnapshotCount:              defaultSnapshotCount,
-		SnapshotCatchUpEntries:     defaultSnapshotCatchUpEntries,
-		QuotaBackendBytes:          defaultQuotaBackendBytes,
-		MaxRequestBytes:            1536 << 10,
-		MaxTxnOps:                  128,
-		MaxConcurrentStreams:       math.MaxUint32,
-		GRPCKeepAliveMinTime:       5 * time.Second,
-		GRPCKeepAliveInterval:      2 * time.Hour,
-		GRPCKeepAliveTimeout:       20 * time.Second,
-		LogLevel:                   "info",
-		LogFormat:                  LogFormatJSON,
-		LogOutputs:                 []string{"stderr"},
+		Name:                        "default",
+		DataDir:                     "default.quorumkv",
+		ListenClientURLs:            slices.Clone(client),
+		AdvertiseClientURLs:         slices.Clone(client),
+		ListenPeerURLs:              slices.Clone(peer),
+		AdvertisePeerURLs:           slices.Clone(peer),
+		InitialCluster:              []InitialMember{{Name: "default", PeerURLs: slices.Clone(peer)}},
+		InitialClusterState:         ClusterStateNew,
+		InitialClusterToken:         "etcd-cluster",
+		HeartbeatInterval:           100 * time.Millisecond,
+		ElectionTimeout:             time.Second,
+		InitialElectionTickAdvance:  true,
+		SnapshotCount:               defaultSnapshotCount,
+		SnapshotCatchUpEntries:      defaultSnapshotCatchUpEntries,
+		QuotaBackendBytes:           defaultQuotaBackendBytes,
+		MaxRequestBytes:             1536 << 10,
+		MaxTxnOps:                   128,
+		MaxConcurrentStreams:        math.MaxUint32,
+		GRPCKeepAliveMinTime:        5 * time.Second,
+		GRPCKeepAliveInterval:       2 * time.Hour,
+		GRPCKeepAliveTimeout:        20 * time.Second,
+		WatchProgressNotifyInterval: defaultProgressInterval,
+		LogLevel:                    "info",
+		LogFormat:                   LogFormatJSON,
+		LogOutputs:                  []string{"stderr"},
 	}
 }
 
@@ -226,6 +233,12 @@ func (c *Config) ValidateBootstrap() error {
 }
 
 func (c *Config) resolve() {
+	switch d := &c.WatchProgressNotifyInterval; {
+	case *d == 0:
+		*d = defaultProgressInterval
+	case *d > 0:
+		*d = max(*d, minProgressInterval)
+	}
 	if c.SnapshotCount == 0 {
 		c.SnapshotCount = defaultSnapshotCount
 	}
@@ -331,6 +344,10 @@ func (c *Config) checkTimes() error {
 		if d.value < 0 {
 			return fmt.Errorf("%s %v must not be negative (0 switches it off)", d.field, d.value)
 		}
+	}
+	if c.WatchProgressNotifyInterval < 0 {
+		return fmt.Errorf("watch-progress-notify-interval %v must not be negative (0 is the default)",
+			c.WatchProgressNotifyInterval)
 	}
 	return nil
 }

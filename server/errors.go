@@ -14,9 +14,6 @@ import (
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
-// errNotReady: the member has no state that it may show yet. Another member can answer, hence Unavailable.
-var errNotReady = errors.New("member has not caught up since its restart")
-
 // errTransferTimeout is the one text of etcd's that its own package of texts does not have.
 var errTransferTimeout = status.Error(codes.Unknown, "etcdserver: request timed out, leader transfer took too long")
 
@@ -50,7 +47,8 @@ var statuses = []struct{ err, status error }{
 	{raftnode.ErrBadTransferee, rpctypes.ErrGRPCBadLeaderTransferee},
 	{raftnode.ErrTransferTimeout, errTransferTimeout},
 
-	{errNotReady, rpctypes.ErrGRPCTimeoutWaitAppliedIndex},
+	// Another member can answer, hence Unavailable.
+	{raftnode.ErrNotReady, rpctypes.ErrGRPCTimeoutWaitAppliedIndex},
 }
 
 // toStatus returns err in the form in which it goes to the client.

@@ -29,6 +29,7 @@ func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
 
 	pb.RegisterKVServer(s, &kvServer{api: a})
 	pb.RegisterLeaseServer(s, &leaseServer{api: a})
+	pb.RegisterWatchServer(s, newWatchServer(a))
 	pb.RegisterClusterServer(s, &clusterServer{api: a})
 	pb.RegisterMaintenanceServer(s, &maintenanceServer{api: a})
 	registerHealth(s, a.leadership)

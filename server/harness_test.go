@@ -26,6 +26,8 @@ import (
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
+	"github.com/quorumkv/quorumkv/storage/watch"
 )
 
 const (
@@ -39,7 +41,8 @@ const (
 type soloNode struct {
 	limit int
 
-	mu      sync.Mutex // held while a write is applied
+	mu      sync.Mutex // held while a write is applied, and for everything that runs on a node's loop
+	watches *watch.Hub
 	machine *apply.Machine
 	index   uint64
 	counter uint64
@@ -67,11 +70,13 @@ func newSoloNode(t testing.TB, members ...apply.Member) *soloNode {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	machine, err := apply.Open(db, testCluster)
+	machine, err := apply.Open(db, testCluster, mvcc.Recent{Rows: -1, Bytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := &soloNode{limit: Limits{}.withDefaults().RequestBytes, machine: machine}
+	n.watches = watch.NewHub(func() time.Duration { return time.Hour })
+	n.watches.Advance(machine.View().KV)
 	n.index, _ = machine.Applied()
 	n.view.Store(machine.View())
 	n.status.Store(&raftnode.Status{
@@ -111,6 +116,7 @@ func (n *soloNode) Propose(_ context.Context, r *pb.InternalRaftRequest) (apply.
 		return apply.Response{}, err
 	}
 	n.view.Store(out.View)
+	n.watches.Advance(out.View.KV)
 	n.change(func(s *raftnode.Status) { s.Commit, s.Applied = n.index, n.index })
 	if r.GetCompaction().GetPhysical() {
 		for !n.machine.CompactStep() {
@@ -176,6 +182,15 @@ func (n *soloNode) Leases(context.Context) ([]raftnode.LeaseStatus, error) {
 	return list, nil
 }
 
+func (n *soloNode) Watch(ctx context.Context) (*watchFeed, error) {
+	post := func(f func()) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		f()
+	}
+	return openWatchFeed(ctx, post, nil, func(give func(*watch.Work)) (*watch.Stream, error) { return n.watches.Open(give), nil })
+}
+
 // flush writes everything to the state file.
 func (n *soloNode) flush(t testing.TB) {
 	t.Helper()
@@ -185,6 +200,7 @@ func (n *soloNode) flush(t testing.TB) {
 		t.Fatal(err)
 	}
 	n.view.Store(n.machine.View())
+	n.watches.Advance(n.machine.View().KV)
 }
 
 func (n *soloNode) View() *apply.View {

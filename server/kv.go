@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
@@ -129,7 +130,7 @@ func (a *api) view(ctx context.Context, serializable bool) (*apply.View, error) 
 	}
 	v := a.node.View()
 	if v == nil {
-		return nil, errNotReady
+		return nil, raftnode.ErrNotReady
 	}
 	return v, nil
 }

@@ -68,7 +68,7 @@ func (l *leaseServer) LeaseTimeToLive(
 // LeaseLeases lists what this member knows, those that end first in front.
 func (l *leaseServer) LeaseLeases(ctx context.Context, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
 	if l.node.View() == nil {
-		return nil, toStatus(errNotReady)
+		return nil, toStatus(raftnode.ErrNotReady)
 	}
 	list, err := l.node.Leases(ctx)
 	if err != nil {

@@ -118,13 +118,6 @@ func TestWhatIsNotHereIsUnimplemented(t *testing.T) {
 			return err
 		},
 		"AuthStatus": func() error { _, err := pb.NewAuthClient(conn).AuthStatus(ctx, &pb.AuthStatusRequest{}); return err },
-		"Watch": func() error {
-			s, err := pb.NewWatchClient(conn).Watch(ctx)
-			if err == nil {
-				_, err = s.Recv()
-			}
-			return err
-		},
 	} {
 		if err := call(); status.Code(err) != codes.Unimplemented {
 			t.Errorf("%s: %v", name, err)

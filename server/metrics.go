@@ -21,6 +21,7 @@ type metrics struct {
 	grpc    *grpcprom.ServerMetrics
 
 	sent, received prometheus.Counter // bytes
+	watchEvents    prometheus.Counter
 	unaryClients   *clientVersions
 	streamClients  *clientVersions
 
@@ -39,6 +40,7 @@ func newMetrics(r *prometheus.Registry, s scrape, latencyHistograms bool) *metri
 		handler:       promhttp.InstrumentMetricHandler(r, promhttp.HandlerFor(r, promhttp.HandlerOpts{})),
 		sent:          counter(r, "etcd_network_client_grpc_sent_bytes_total", "Bytes sent to gRPC clients."),
 		received:      counter(r, "etcd_network_client_grpc_received_bytes_total", "Bytes received from gRPC clients."),
+		watchEvents:   counter(r, "etcd_debugging_mvcc_events_total", "Events sent to watchers by this member."),
 		readsFailed:   counter(r, "etcd_server_read_indexes_failed_total", "Linearizable reads that failed."),
 		leaseRenewed:  counter(r, "etcd_debugging_lease_renewed_total", "Leases renewed through this member."),
 		healthSuccess: counter(r, "etcd_server_health_success", "Health checks that succeeded."),

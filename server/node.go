@@ -129,6 +129,17 @@ func (m *member) Leases(ctx context.Context) ([]raftnode.LeaseStatus, error) {
 	return got.leases, err
 }
 
+func (m *member) Watch(ctx context.Context) (*watchFeed, error) {
+	select {
+	case <-m.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-m.stopped:
+		return nil, raftnode.ErrStopped
+	}
+	return openWatchFeed(ctx, m.post, m.stopped, m.raft.Watch)
+}
+
 func (m *member) awaitCompaction(ctx context.Context) error {
 	answer := make(chan result, 1)
 	m.post(func() { m.raft.AwaitCompaction(func() { answer <- result{} }) })

@@ -49,6 +49,7 @@ var (
 	descLeasesGranted = desc("etcd_debugging_lease_granted_total", "Leases that were granted, as this member saw it.")
 	descLeasesRevoked = desc("etcd_debugging_lease_revoked_total", "Leases that were revoked or expired, as this member saw it.")
 	descLeasesExpired = desc("etcd_debugging_server_lease_expired_total", "Leases that this member let expire as the leader.")
+	descWatchers      = desc("etcd_debugging_mvcc_watcher_total", "Watchers that are open on this member.")
 
 	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
 	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
@@ -59,7 +60,7 @@ func (s scrape) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descHasLeader, descIsLeader, descIsLearner, descLeaderChanges, descCommitted, descApplied, descPending,
 		descFailed, descSlowReads, descQuota, descVersion, descGoVersion, descCluster, descID,
-		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
+		descSize, descInUse, descKeys, descRevision, descCompact, descWatchers, descFDUsed, descFDLimit,
 		descLeasesGranted, descLeasesRevoked, descLeasesExpired,
 	} {
 		ch <- d
@@ -93,6 +94,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge(descCluster, 1, version.Cluster(dataVersion))
 	gauge(descID, 1, strconv.FormatUint(s.member, 16))
 
+	gauge(descWatchers, float64(status.Watchers))
 	total, inUse := s.sizes()
 	gauge(descSize, float64(total))
 	gauge(descInUse, float64(inUse))

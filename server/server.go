@@ -118,19 +118,20 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 	link := &lateNet{}
 	e.Net = link
 	s.raft, err = raftnode.Open(e, raftnode.Config{
-		ClusterID:       who.clusterID,
-		MemberID:        who.memberID,
-		Members:         who.members,
-		Tick:            s.cfg.HeartbeatInterval,
-		ElectionTicks:   int(s.cfg.ElectionTimeout / s.cfg.HeartbeatInterval),
-		HastenElection:  s.cfg.InitialElectionTickAdvance,
-		SnapshotEntries: s.cfg.SnapshotCount,
-		CatchUpEntries:  s.cfg.SnapshotCatchUpEntries,
-		Backend:         backend.Options{MapBytes: mapBytes},
-		Logger:          s.logger.Named("raftnode"),
-		Observe:         newNodeMetrics(registry).observer(),
-		Publish:         s.published,
-		Failed:          func(err error) { s.failed <- err },
+		ClusterID:        who.clusterID,
+		MemberID:         who.memberID,
+		Members:          who.members,
+		Tick:             s.cfg.HeartbeatInterval,
+		ElectionTicks:    int(s.cfg.ElectionTimeout / s.cfg.HeartbeatInterval),
+		HastenElection:   s.cfg.InitialElectionTickAdvance,
+		SnapshotEntries:  s.cfg.SnapshotCount,
+		CatchUpEntries:   s.cfg.SnapshotCatchUpEntries,
+		Backend:          backend.Options{MapBytes: mapBytes},
+		ProgressInterval: s.cfg.WatchProgressNotifyInterval,
+		Logger:           s.logger.Named("raftnode"),
+		Observe:          newNodeMetrics(registry).observer(),
+		Publish:          s.published,
+		Failed:           func(err error) { s.failed <- err },
 	})
 	if err != nil {
 		return err

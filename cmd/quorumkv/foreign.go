@@ -82,8 +82,6 @@ var foreignSettings = []foreign{
 		advice: "the JSON gateway is not supported yet; remove it and use gRPC or quorumctl"},
 	{name: "raft-read-timeout", ignore: true, advice: "peer connections have keepalives of their own"},
 	{name: "raft-write-timeout", ignore: true, advice: "peer connections have keepalives of their own"},
-	{name: "watch-progress-notify-interval", same: []string{"10m", "10m0s", "600000000000"},
-		advice: "only the default of 10m is supported yet; remove it and let clients request progress"},
 	{name: "cors", advice: "cross-origin requests are not supported yet; remove it and put a proxy in front of browsers"},
 	{name: "host-whitelist", same: []string{"*"},
 		advice: "host checks are not supported yet; remove it and put a proxy in front of browsers"},

@@ -62,6 +62,8 @@ var settings = []setting{
 		func(c *server.Config) value { return durationValue{&c.GRPCKeepAliveInterval} }},
 	{"grpc-keepalive-timeout", kindDuration, "disconnect a client that leaves a ping unanswered this long; 0: never",
 		func(c *server.Config) value { return durationValue{&c.GRPCKeepAliveTimeout} }},
+	{"watch-progress-notify-interval", kindDuration, "tell idle watchers that ask for it how far they are this often",
+		func(c *server.Config) value { return durationValue{&c.WatchProgressNotifyInterval} }},
 
 	{"listen-client-http-urls", "urls", "addresses for HTTP only; --listen-client-urls then serve gRPC only",
 		func(c *server.Config) value { return urlsValue{&c.ListenClientHTTPURLs} }},

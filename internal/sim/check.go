@@ -23,6 +23,7 @@ import (
 //   - every acknowledged write is in the store in the end, under its revision; a unique put was applied once
 //   - entries of equal index and term are equal, and so are the terms before them (log matching), in all that is sent
 //   - a sample of acknowledgements and votes: what they say is synced on the sender's disk at that moment
+//   - every watcher sees every change once and in order, see watchers
 //   - waiting writes stay within their bound
 //   - small histories also satisfy porcupine, which knows nothing of revisions
 //   - a healthy quorum takes a write while the others stay away
@@ -188,7 +189,7 @@ func (c *checker) probed(among []*node) bool {
 
 // converged tells whether the cluster has done, after healing, all that it must do.
 func (c *checker) converged() bool {
-	if c.w.load.flying > 0 || !c.probed(c.w.nodes) {
+	if c.w.load.flying > 0 || !c.probed(c.w.nodes) || !c.w.watch.caughtUp() {
 		return false
 	}
 	first := c.w.nodes[0].stat

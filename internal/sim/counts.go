@@ -12,6 +12,7 @@ type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	DurabilityChecks, PorcupineChecks                                                    int
+	WatchEvents, WatchNotices                                                            int
 	// CrashedAt counts crashes by the file operation that they struck, RoleChanges by the roles left and taken.
 	CrashedAt, RoleChanges map[string]int
 }
@@ -33,6 +34,7 @@ func (c *Counts) numbers() []struct {
 		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
 		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
 		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
+		{"watch events", &c.WatchEvents}, {"progress notices", &c.WatchNotices},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"sort"
 
 	"github.com/cespare/xxhash/v2"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/watch"
 )
 
 // model is the store as it should be: a plain replay of the committed log, for the commands that the workload sends. It
@@ -37,6 +39,24 @@ func newModel() *model {
 		hashes: map[uint64]uint64{}, done: map[apply.RequestID]bool{}, epochs: map[uint64]uint64{},
 		keys: map[string][]change{}, changes: map[int64]change{},
 	}
+}
+
+func (c change) String() string {
+	if c.deleted {
+		return "deletion of " + c.key
+	}
+	return fmt.Sprintf("put of %s=%s", c.key, c.value)
+}
+
+// firstIn returns the first change that a watcher wants from one revision up to another.
+func (m *model) firstIn(spec *watch.Spec, from, to int64) (change, bool) {
+	for r := from; r <= to; r++ {
+		c, ok := m.changes[r]
+		if ok && (c.deleted && !spec.NoDelete || !c.deleted && !spec.NoPut) && spec.Contains(c.key) {
+			return c, true
+		}
+	}
+	return change{}, false
 }
 
 // at returns the newest change of a key that is not newer than a revision; false if the key is not there then.

@@ -16,6 +16,7 @@ import (
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -81,7 +82,10 @@ func (n *node) config(life int) raftnode.Config {
 		SegmentBytes:    segmentBytes,
 		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
 		MaxPending:      n.w.opt.MaxPending,
-		Backend:         backend.Options{MapBytes: 64 << 20, NoSync: true},
+		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
+		// Short, so that notices come in the middle of everything.
+		ProgressInterval: time.Second,
+		Backend:          backend.Options{MapBytes: 64 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
 				n.stat, n.view = s, v

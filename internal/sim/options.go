@@ -35,6 +35,8 @@ type Options struct {
 	CatchUpEntries     uint64
 	Keys               int
 	OperationsInFlight int
+	Watchers           int           // clients that follow the store
+	RecentRows         int           // of the history that stays in memory
 	ThinkMean          time.Duration // mean time between the end of a client's operation and its next
 }
 
@@ -56,6 +58,7 @@ func Draw(rng *rand.Rand) Options {
 		OperationsInFlight: 1 + rng.IntN(3),
 	}
 	o.ThinkMean = between(100*time.Millisecond, 1500*time.Millisecond)
+	o.Watchers, o.RecentRows = rng.IntN(6), 1+rng.IntN(100)
 	o.HastenElection = coin()
 	if coin() { // followers fall behind at once
 		o.SnapshotEntries, o.CatchUpEntries = 5+rng.Uint64N(20), 1+rng.Uint64N(10)

@@ -22,6 +22,7 @@ type world struct {
 	members []apply.Member
 	net     *network
 	load    *workload
+	watch   *watchers
 	check   *checker
 	faulty  bool   // in the first phase
 	core    []bool // the nodes that must make progress in the second
@@ -49,6 +50,7 @@ func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
 		w.nodes = append(w.nodes, n)
 	}
 	w.load = newWorkload(w, rand.New(rand.NewPCG(seed, 0x53)))
+	w.watch = newWatchers(w, rand.New(rand.NewPCG(seed, 0x54)))
 	return w, nil
 }
 
@@ -86,6 +88,7 @@ func (w *world) run() {
 		n.start()
 	}
 	w.load.start()
+	w.watch.start()
 	w.planPartition()
 	w.planClog()
 	w.planCrash()

@@ -16,6 +16,7 @@ import (
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 const testCluster = 0xc1
@@ -52,7 +53,7 @@ func newRig(t testing.TB, self RequestID) *rig {
 
 func (r *rig) load() {
 	r.t.Helper()
-	m, err := Open(r.db, testCluster)
+	m, err := Open(r.db, testCluster, mvcc.Recent{Rows: -1, Bytes: -1})
 	if err != nil {
 		r.t.Fatal(err)
 	}

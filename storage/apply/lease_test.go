@@ -11,6 +11,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/lease"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 func putWithLease(key string, id int64) *pb.InternalRaftRequest {
@@ -108,7 +109,7 @@ func TestDamagedLeaseRecord(t *testing.T) {
 			if err := r.db.Commit(&b); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Open(r.db, testCluster); !errors.Is(err, backend.ErrDamaged) {
+			if _, err := Open(r.db, testCluster, mvcc.Recent{}); !errors.Is(err, backend.ErrDamaged) {
 				t.Errorf("%s, lease holds keys %t: %v", name, holds, err)
 			}
 		}

@@ -74,7 +74,7 @@ type Response struct {
 }
 
 // Open loads the state as of the last flush.
-func Open(db *backend.DB, clusterID uint64) (*Machine, error) {
+func Open(db *backend.DB, clusterID uint64, recent mvcc.Recent) (*Machine, error) {
 	m := &Machine{db: db}
 	if err := db.Read(m.load); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
@@ -83,7 +83,7 @@ func Open(db *backend.DB, clusterID uint64) (*Machine, error) {
 		return nil, fmt.Errorf("open state of cluster %x as %x: %w", m.clusterID, clusterID, ErrClusterMismatch)
 	}
 	var err error
-	if m.kv, err = mvcc.Open(db); err != nil {
+	if m.kv, err = mvcc.Open(db, recent); err != nil {
 		return nil, fmt.Errorf("open key-value store: %w", err)
 	}
 	if err := m.attachAll(); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
 func TestMembersRoundTrip(t *testing.T) {
@@ -80,7 +81,7 @@ func TestViewsKeepTheirMembers(t *testing.T) {
 
 func TestOpenRefusesAnotherCluster(t *testing.T) {
 	r := newRig(t, RequestID{})
-	if _, err := Open(r.db, testCluster+1); !errors.Is(err, ErrClusterMismatch) {
+	if _, err := Open(r.db, testCluster+1, mvcc.Recent{}); !errors.Is(err, ErrClusterMismatch) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -117,7 +118,7 @@ func TestOpenFindsDamage(t *testing.T) {
 			}
 		}
 		expect := func(what string) {
-			if _, err := Open(r.db, testCluster); !errors.Is(err, backend.ErrDamaged) {
+			if _, err := Open(r.db, testCluster, mvcc.Recent{}); !errors.Is(err, backend.ErrDamaged) {
 				t.Errorf("%s/%s %s: %v", row.bucket, row.key, what, err)
 			}
 		}
@@ -131,7 +132,7 @@ func TestOpenFindsDamage(t *testing.T) {
 		expect("lost")
 		commit(func(b *backend.Batch) { b.Put(row.bucket, row.key, row.value) })
 	}
-	if _, err := Open(r.db, testCluster); err != nil {
+	if _, err := Open(r.db, testCluster, mvcc.Recent{}); err != nil {
 		t.Errorf("put back: %v", err)
 	}
 }
@@ -149,7 +150,7 @@ func TestEqualInitialBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		m, err := Open(db, testCluster)
+		m, err := Open(db, testCluster, mvcc.Recent{})
 		if err != nil {
 			t.Fatal(err)
 		}

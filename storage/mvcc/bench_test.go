@@ -120,7 +120,7 @@ func BenchmarkOpen(b *testing.B) {
 	r := newRig(b)
 	fill(r, true)
 	for b.Loop() {
-		if _, err := Open(r.db); err != nil {
+		if _, err := Open(r.db, Recent{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -63,7 +63,7 @@ func TestFlippedByteOfARow(t *testing.T) {
 			if h, err := v.HashKV(0); !errors.Is(err, backend.ErrDamaged) && i >= len(rowKey) {
 				t.Fatalf("byte %d: hash gives %v, %v", i, h, err)
 			}
-			if _, err := Open(r.db); !errors.Is(err, backend.ErrDamaged) {
+			if _, err := Open(r.db, r.recent); !errors.Is(err, backend.ErrDamaged) {
 				t.Fatalf("byte %d: open gives %v", i, err)
 			}
 			if _, err := v.Range([]byte("other"), nil, RangeOptions{}); err != nil && i >= len(rowKey) {
@@ -72,7 +72,7 @@ func TestFlippedByteOfARow(t *testing.T) {
 			r.xor(at+i, mask)
 		}
 	}
-	if _, err := Open(r.db); err != nil {
+	if _, err := Open(r.db, r.recent); err != nil {
 		t.Fatalf("after all is put right: %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestBitRot(t *testing.T) {
 			if h, err := v.HashKV(0); err != nil && !errors.Is(err, backend.ErrDamaged) || err != nil && h != (HashKV{}) {
 				t.Fatalf("bit %02x of byte %d: hash gives %v, %v", mask, at, h, err)
 			}
-			s, err := Open(r.db)
+			s, err := Open(r.db, r.recent)
 			if err == nil {
 				if h, err := s.View().HashKV(0); err != nil || h != wantHash {
 					t.Fatalf("bit %02x of byte %d: opened, hash gives %v, %v", mask, at, h, err)
@@ -190,7 +190,7 @@ func TestLostAndAlienRecords(t *testing.T) {
 					t.Errorf("range gives %v, hash %v", err, hashErr)
 				}
 			}
-			if _, err := Open(r.db); !errors.Is(err, backend.ErrDamaged) {
+			if _, err := Open(r.db, r.recent); !errors.Is(err, backend.ErrDamaged) {
 				t.Errorf("open gives %v", err)
 			}
 		})

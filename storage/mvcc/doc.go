@@ -7,8 +7,9 @@
 // # Where a row is
 //
 // A new row is in the overlay, a slice in memory, until [Store.Flush] puts it into the batch of the next commit. The
-// log makes it durable long before, so commits may be rare. Each view remembers base, the last revision in bbolt when
-// it was taken, and looks for rows above base in its overlay and for all others in bbolt:
+// log makes it durable long before, so commits may be rare. It stays there for a while after that, because the newest
+// history is what watchers read. Each view remembers base, the last revision that had left the overlay when it was
+// taken, and looks for rows above base in its overlay and for all others in bbolt:
 //
 //	revision   1 ........................ base | base+1 .......... newest
 //	           bbolt, any later transaction    | overlay of the view

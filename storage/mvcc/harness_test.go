@@ -33,7 +33,9 @@ type rig struct {
 	fs    env.FS
 	db    *backend.DB
 	store *Store
-	batch backend.Batch
+	// recent is how much of the history stays in memory. Nothing at first: then what is flushed is read from the file.
+	recent Recent
+	batch  backend.Batch
 }
 
 func newRig(t testing.TB) *rig {
@@ -43,7 +45,7 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, fs: fs, db: db}
+	r := &rig{t: t, fs: fs, db: db, recent: Recent{Rows: -1, Bytes: -1}}
 	r.load()
 	t.Cleanup(func() { r.db.Close() })
 	return r
@@ -52,7 +54,7 @@ func newRig(t testing.TB) *rig {
 func (r *rig) load() {
 	r.t.Helper()
 	var err error
-	if r.store, err = Open(r.db); err != nil {
+	if r.store, err = Open(r.db, r.recent); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -106,7 +106,7 @@ func (h *kvHash) addEvent(e *Event) {
 	if e.Delete {
 		h.buf = appendBytesField(h.buf, tagKey, e.KV.Key)
 	} else {
-		h.buf = appendKeyValue(h.buf, e.KV)
+		h.buf = AppendKeyValue(h.buf, e.KV)
 	}
 	h.crc.Write(h.buf)
 }

@@ -91,7 +91,10 @@ func anyHistory(rng *rand.Rand, steps int) []step {
 }
 
 // schedule says how often, of a hundred steps, each kind of upkeep happens.
-type schedule struct{ flush, step, reopen int }
+type schedule struct {
+	flush, step, reopen int
+	recent              Recent
+}
 
 // run carries a history out on a store and a model side by side.
 type run struct {
@@ -200,6 +203,39 @@ func (r *run) compare(reader Reader, newest, compact int64, who string) string {
 	return fmt.Sprint(key, end, o, got.Count, len(got.KVs), err)
 }
 
+// follow reads the history from a random revision on, slice by slice, and expects the model's rows.
+func (r *run) follow(v *View, newest, compact int64) {
+	r.t.Helper()
+	from := r.rng.Int64N(newest + 3)
+	atMost := 1 + r.rng.IntN(200)
+	overtaken := r.m.compact > compact
+	want := slices.DeleteFunc(slices.Clone(r.m.rows), func(e Event) bool { return e.Rev.Main < from || e.Rev.Main > newest })
+	if max(from, 2) < compact && !v.Recent(max(from, 2)) {
+		if _, _, err := v.Events(from, atMost); err != ErrCompacted {
+			r.t.Fatalf("history from %d, compacted at %d: %v", from, compact, err)
+		}
+		return
+	}
+	for at := max(from, 2); at <= newest; {
+		events, next, err := v.Events(at, atMost)
+		if err != nil && overtaken && errors.Is(err, ErrStaleView) {
+			return
+		}
+		if err != nil || len(events) == 0 || len(events) > len(want) || !sameEvents(events, want[:len(events)]) {
+			r.t.Fatalf("history from %d of %d, compacted at %d, in memory above %d: %v, %v; want %v", at, newest, compact,
+				v.base, events, err, want)
+		}
+		want = want[len(events):]
+		if len(want) > 0 && want[0].Rev.Main != next {
+			r.t.Fatalf("history from %d goes on at %d, want %d", at, next, want[0].Rev.Main)
+		}
+		at = next
+	}
+	if len(want) > 0 {
+		r.t.Fatalf("history from %d lacks %v", from, want)
+	}
+}
+
 // hash compares digests at a random revision.
 func (r *run) hash(v *View) string {
 	r.t.Helper()
@@ -275,6 +311,8 @@ func sameStore(t testing.TB, a, b *Store) {
 func replay(t testing.TB, history []step, questions uint64, upkeep *rand.Rand, s schedule) uint64 {
 	t.Helper()
 	r := &run{rig: newRig(t), m: newModel(), rng: rand.New(rand.NewPCG(questions, 1))}
+	r.rig.recent = s.recent
+	r.reopen()
 	hold := rand.New(rand.NewPCG(questions, 2))
 	answers := fnv.New64a()
 	for _, st := range history {
@@ -285,6 +323,7 @@ func replay(t testing.TB, history []step, questions uint64, upkeep *rand.Rand, s
 		if want, _ := r.m.rangeAt("\x00", "\x00", RangeOptions{CountOnly: true}, r.m.revision, r.m.compact); v.Keys() != want.Count {
 			t.Fatalf("%d keys, want %d", v.Keys(), want.Count)
 		}
+		r.follow(v, r.m.revision, r.m.compact)
 		if want := r.m.liveBytes(); v.LiveBytes() != want {
 			t.Fatalf("%d live bytes, want %d", v.LiveBytes(), want)
 		}
@@ -296,6 +335,7 @@ func replay(t testing.TB, history []step, questions uint64, upkeep *rand.Rand, s
 		r.rng = hold
 		for _, h := range r.views {
 			r.compare(h.v, h.revision, h.compact, "old view")
+			r.follow(h.v, h.revision, h.compact)
 		}
 		if hold.IntN(6) == 0 {
 			r.views = append(r.views, heldView{v: v, revision: r.m.revision, compact: r.m.compact})
@@ -310,7 +350,8 @@ func replay(t testing.TB, history []step, questions uint64, upkeep *rand.Rand, s
 
 func TestAgainstModel(t *testing.T) {
 	forSeeds(t, 30, func(t *testing.T, rng *rand.Rand) {
-		s := schedule{flush: rng.IntN(100), step: rng.IntN(100), reopen: rng.IntN(20)}
+		s := schedule{flush: rng.IntN(100), step: rng.IntN(100), reopen: rng.IntN(20),
+			recent: Recent{Rows: rng.IntN(20) - 1, Bytes: rng.IntN(1000) - 1}}
 		replay(t, anyHistory(rng, 150), rng.Uint64(), rng, s)
 	})
 }
@@ -318,10 +359,12 @@ func TestAgainstModel(t *testing.T) {
 // TestScheduleDoesNotMatter runs one history under very different schedules: the answers must be the same.
 func TestScheduleDoesNotMatter(t *testing.T) {
 	schedules := []schedule{
-		{},                                 // all in memory, nothing ever removed
-		{flush: 100},                       // all in bbolt
-		{flush: 100, step: 100},            // and compacted quickly
-		{flush: 7, step: 30},               // a bit of both
+		{},                                   // all in memory, nothing ever removed
+		{flush: 100, recent: Recent{-1, -1}}, // all in bbolt
+		{flush: 100, step: 100, recent: Recent{-1, -1}},              // and compacted quickly
+		{flush: 7, step: 30},                                         // a bit of both
+		{flush: 30, recent: Recent{Rows: 5, Bytes: 1 << 20}},         // and the newest stays in memory
+		{flush: 50, step: 50, recent: Recent{Rows: 1000, Bytes: 90}}, //
 		{step: 100},                        // rows compacted before they were ever flushed
 		{flush: 20, step: 10, reopen: 30},  // compactions resumed by the next life
 		{flush: 50, step: 100, reopen: 50}, //

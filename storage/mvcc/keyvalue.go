@@ -47,14 +47,14 @@ func intFieldSize(v int64) int {
 	return 1 + varintSize(uint64(v))
 }
 
-// keyValueSize is the length of what appendKeyValue appends.
-func keyValueSize(kv *mvccpb.KeyValue) int {
+// KeyValueSize is the length of what AppendKeyValue appends.
+func KeyValueSize(kv *mvccpb.KeyValue) int {
 	return bytesFieldSize(kv.Key) + intFieldSize(kv.CreateRevision) + intFieldSize(kv.ModRevision) +
 		intFieldSize(kv.Version) + bytesFieldSize(kv.Value) + intFieldSize(kv.Lease)
 }
 
-// appendKeyValue appends the bytes that proto.Marshal gives: fields in the order of their numbers, zero ones left out.
-func appendKeyValue(b []byte, kv *mvccpb.KeyValue) []byte {
+// AppendKeyValue appends the bytes that proto.Marshal gives: fields in the order of their numbers, zero ones left out.
+func AppendKeyValue(b []byte, kv *mvccpb.KeyValue) []byte {
 	b = appendBytesField(b, tagKey, kv.Key)
 	b = appendIntField(b, tagCreateRevision, kv.CreateRevision)
 	b = appendIntField(b, tagModRevision, kv.ModRevision)
@@ -123,12 +123,15 @@ func decodeAnyKeyValue(b []byte, kv *mvccpb.KeyValue) error {
 	return nil
 }
 
+// rowBytes is the size of an event's row: key and stored value.
+func (e *Event) rowBytes() int { return revisionKeyBytes(e.Delete) + rowValueSize(e) }
+
 // rowValueSize is the length of what appendRowValue appends.
 func rowValueSize(e *Event) int {
 	if e.Delete {
 		return bytesFieldSize(e.KV.Key) + checksumBytes
 	}
-	return keyValueSize(e.KV) + checksumBytes
+	return KeyValueSize(e.KV) + checksumBytes
 }
 
 // appendRowValue appends the stored form of an event: etcd's bytes, then the checksum of the row's key and those bytes.
@@ -137,7 +140,7 @@ func appendRowValue(b []byte, rowKey []byte, e *Event) []byte {
 	if e.Delete {
 		b = appendBytesField(b, tagKey, e.KV.Key) // a tombstone holds nothing else
 	} else {
-		b = appendKeyValue(b, e.KV)
+		b = AppendKeyValue(b, e.KV)
 	}
 	sum := rowChecksum(rowKey, b[start:])
 	b = append(b, tagChecksum)

@@ -23,11 +23,11 @@ func FuzzKeyValueEncoding(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := appendKeyValue(nil, kv)
+		got := AppendKeyValue(nil, kv)
 		if !bytes.Equal(got, want) {
 			t.Fatalf("got %x, want %x", got, want)
 		}
-		if n := keyValueSize(kv); n != len(want) {
+		if n := KeyValueSize(kv); n != len(want) {
 			t.Fatalf("size %d, want %d", n, len(want))
 		}
 		back := new(mvccpb.KeyValue)
@@ -38,7 +38,7 @@ func FuzzKeyValueEncoding(f *testing.F) {
 }
 
 func FuzzKeyValueDecoding(f *testing.F) {
-	full := appendKeyValue(nil, &mvccpb.KeyValue{
+	full := AppendKeyValue(nil, &mvccpb.KeyValue{
 		Key: []byte("k"), CreateRevision: 1, ModRevision: 2, Version: 3, Value: []byte("v"), Lease: 4,
 	})
 	f.Add(full)

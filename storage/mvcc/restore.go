@@ -27,8 +27,8 @@ const (
 )
 
 // Open reads the store that db holds and builds its index. Every row is verified on the way.
-func Open(db *backend.DB) (*Store, error) {
-	s := &Store{db: db, index: newIndex()}
+func Open(db *backend.DB, recent Recent) (*Store, error) {
+	s := &Store{db: db, index: newIndex(), recent: recent.withDefaults()}
 	err := db.Read(func(tx *bbolt.Tx) error {
 		if err := s.readMeta(tx); err != nil {
 			return err
@@ -53,7 +53,7 @@ func (s *Store) putMeta(b *backend.Batch) {
 	}
 	v := binary.BigEndian.AppendUint64(make([]byte, 0, currentBytes), uint64(s.revision))
 	v = binary.BigEndian.AppendUint64(v, uint64(s.compact))
-	v = binary.BigEndian.AppendUint64(v, uint64(s.rows+int64(len(s.overlay)-len(s.deletes))))
+	v = binary.BigEndian.AppendUint64(v, uint64(s.rows+int64(len(s.pending())-len(s.deletes))))
 	b.Put(backend.Meta, currentKey, binary.BigEndian.AppendUint32(v, crc32.Checksum(v, castagnoli)))
 }
 

@@ -214,7 +214,7 @@ func (s *script) rows() {
 	if err != nil {
 		s.d.Fatalf(s.test, "%v", err)
 	}
-	for _, e := range s.store.overlay {
+	for _, e := range s.store.pending() {
 		s.say("pending %s %s", revisionText(e.Rev, e.Delete), e.KV.Key)
 	}
 	for _, w := range s.store.deletes {

@@ -1,21 +1,52 @@
 package mvcc
 
 import (
+	"slices"
+
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/backend"
 )
 
+// Recent says how much of the newest history stays in memory once it is in bbolt, so that whoever follows the store
+// closely never reads the file. Twice as much may be there, and what is not flushed yet. A zero field means its default,
+// a negative one nothing.
+type Recent struct {
+	// Rows is the number of changes. Default 16,384.
+	Rows int
+	// Bytes is their size as stored. Default 16 MiB.
+	Bytes int
+}
+
+const (
+	defaultRecentRows  = 16 << 10
+	defaultRecentBytes = 16 << 20
+)
+
+func (r Recent) withDefaults() Recent {
+	if r.Rows == 0 {
+		r.Rows = defaultRecentRows
+	}
+	if r.Bytes == 0 {
+		r.Bytes = defaultRecentBytes
+	}
+	return Recent{Rows: max(r.Rows, 0), Bytes: max(r.Bytes, 0)}
+}
+
 // Store is the one writer of the key space. It belongs to one goroutine; its Views belong to everybody.
 type Store struct {
-	db    *backend.DB
-	index index
+	db     *backend.DB
+	index  index
+	recent Recent
 	// garbage lists the rows that compactions will remove.
 	garbage garbageQueue
 
-	// overlay holds the rows above base, those not yet in bbolt. It is only ever appended to, or replaced.
-	overlay      []Event
-	overlayBytes int
-	base         int64
+	// overlay holds the rows above base: those not yet in bbolt, from the place flushed on, and before them the newest of
+	// those that are, for readers of recent history. It is only ever appended to, or replaced.
+	overlay []Event
+	base    int64
+	flushed int
+	// overlayBytes is the size of the whole overlay, pendingBytes that of its rows not yet in bbolt.
+	overlayBytes, pendingBytes int
 	// deletes are rows in bbolt (or on their way) that compaction has removed from the index.
 	deletes     []deletedRow
 	deleteBytes int
@@ -94,24 +125,28 @@ func (v *View) Keys() int { return v.index.live.Len() }
 func (v *View) LiveBytes() int64 { return v.liveBytes }
 
 // PendingBytes is the size of what the next Flush writes.
-func (s *Store) PendingBytes() int { return s.overlayBytes + s.deleteBytes }
+func (s *Store) PendingBytes() int { return s.pendingBytes + s.deleteBytes }
 
 // PendingOps is the number of changes that the next Flush makes.
 func (s *Store) PendingOps() int {
-	n := len(s.overlay) + len(s.deletes)
+	n := len(s.pending()) + len(s.deletes)
 	if n == 0 && s.metaDirty {
 		return 1
 	}
 	return n
 }
 
+// pending lists the rows that are not yet in bbolt.
+func (s *Store) pending() []Event { return s.overlay[s.flushed:] }
+
 // Flush adds everything not yet in bbolt to b. Until b was committed and Flushed called, the store must not change.
 func (s *Store) Flush(b *backend.Batch) {
 	invariant.Check(!s.txn, "flush inside a write transaction")
 	block := make([]byte, 0, s.PendingBytes())
 	cut := func(from int) []byte { return block[from:len(block):len(block)] }
-	for i := range s.overlay {
-		e := &s.overlay[i]
+	pending := s.pending()
+	for i := range pending {
+		e := &pending[i]
 		from := len(block)
 		block = appendRevisionKey(block, e.Rev, e.Delete)
 		key := cut(from)
@@ -135,10 +170,29 @@ func (s *Store) Flush(b *backend.Batch) {
 func (s *Store) Flushed() {
 	invariant.Check(s.flushing, "flushed without a flush")
 	s.flushing = false
-	s.rows += int64(len(s.overlay) - len(s.deletes))
-	s.base = s.revision
-	s.overlay, s.overlayBytes = nil, 0 // views may hold the old one
+	s.rows += int64(len(s.pending()) - len(s.deletes))
+	s.flushed, s.pendingBytes = len(s.overlay), 0
 	s.deletes, s.deleteBytes = s.deletes[:0], 0
 	s.metaDirty = false
-	s.view = nil // let go of the old overlay
+	s.trim()
+}
+
+// trim drops the oldest flushed rows from an overlay that has grown too large. Views may hold the old one.
+func (s *Store) trim() {
+	if len(s.overlay) <= 2*s.recent.Rows && s.overlayBytes <= 2*s.recent.Bytes {
+		return
+	}
+	cut, size := 0, s.overlayBytes
+	for cut < s.flushed && (len(s.overlay)-cut > s.recent.Rows || size > s.recent.Bytes) {
+		// A whole revision goes or stays.
+		rev := s.overlay[cut].Rev.Main
+		for ; cut < s.flushed && s.overlay[cut].Rev.Main == rev; cut++ {
+			size -= s.overlay[cut].rowBytes()
+		}
+		s.base = rev
+	}
+	s.overlay = slices.Clone(s.overlay[cut:])
+	s.flushed -= cut
+	s.overlayBytes = size
+	s.view = nil
 }

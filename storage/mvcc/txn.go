@@ -121,9 +121,10 @@ func (t *WriteTxn) DeleteRange(key, end []byte) int {
 // record appends a change to the overlay.
 func (t *WriteTxn) record(e Event) row {
 	s := t.s
-	w := newRow(e.Rev, revisionKeyBytes(e.Delete)+rowValueSize(&e), e.Delete)
+	w := newRow(e.Rev, e.rowBytes(), e.Delete)
 	s.overlay = append(s.overlay, e)
 	s.overlayBytes += w.bytes()
+	s.pendingBytes += w.bytes()
 	s.bytes += int64(w.bytes())
 	return w
 }

@@ -203,4 +203,44 @@ var bugs = []Bug{
 			New:  "n.leader == 0 {",
 		}},
 	},
+	{
+		Name: "watch-lost-wakeup",
+		What: "An event that arrives while a watcher's client is still reading is forgotten: the watcher waits for the next " +
+			"one, and is told of progress beyond what it has seen.",
+		Edits: []Edit{{
+			File: "storage/watch/stream.go",
+			Old:  "case d.Next <= revision || w.group.last >= d.Next:",
+			New:  "case d.Next <= revision:",
+		}},
+	},
+	{
+		Name: "watch-snapshot-gap",
+		What: "A snapshot that replaces the state does not make idle watchers look at the revisions that came with it " +
+			"(etcd #15271): events are missing.",
+		Edits: []Edit{{
+			File: "storage/watch/hub.go",
+			Old:  "if w.state == idle && w.start <= v.Revision() {",
+			New:  "if false {",
+		}},
+	},
+	{
+		Name: "progress-ahead-of-events",
+		What: "A request for progress is answered past the event stream (etcd #15220): the client takes a revision for seen " +
+			"whose events are still to come.",
+		Edits: []Edit{{
+			File: "storage/watch/work.go",
+			Old:  "if w.Progress && w.complete {",
+			New:  "if w.Progress {",
+		}},
+	},
+	{
+		Name: "watch-jumps-over-compaction",
+		What: "A watcher whose next revision is compacted goes on at the compact revision instead of being canceled (etcd " +
+			"#17529): events are missing.",
+		Edits: []Edit{{
+			File: "storage/watch/work.go",
+			Old:  "\t\t\td.Compacted = v.CompactRevision()\n",
+			New:  "\t\t\td.Next = v.CompactRevision()\n",
+		}},
+	},
 }

@@ -1,0 +1,340 @@
+package watch
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/mvcc"
+)
+
+// TestHub lets many watchers on several streams follow a store that changes, is flushed, compacted and replaced by a
+// snapshot, with clients that are slow, and checks each watcher against the full history.
+func TestHub(t *testing.T) {
+	for range 40 {
+		seed := rand.Uint64()
+		if s := os.Getenv("QUORUMKV_SEED"); s != "" {
+			var err error
+			if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Logf("repeat with: QUORUMKV_SEED=%d go test ./storage/watch -run '^TestHub$'", seed)
+				}
+			}()
+			w := newWorld(t, rand.New(rand.NewPCG(seed, 1)))
+			for range 600 {
+				w.step()
+			}
+			w.settle()
+		})
+	}
+}
+
+// world is a store with a hub and clients.
+type world struct {
+	t       *testing.T
+	rng     *rand.Rand
+	db      *backend.DB
+	store   *mvcc.Store
+	hub     *Hub
+	now     time.Duration
+	history []mvcc.Event // ever
+	clients []*client
+}
+
+// client is a stream and what its owner knows.
+type client struct {
+	w       *world
+	stream  *Stream
+	work    *Work // given and not yet carried out
+	open    map[int64]*followed
+	created []*followed // replies to come, in order
+	asks    int         // for progress, not answered yet: some may be answered together
+	wanted  int64       // the revision of the last one, 0 once it is answered
+}
+
+// followed is a watcher as its client sees it.
+type followed struct {
+	spec   Spec
+	id     int64
+	next   int64 // lowest revision that may still come
+	events int   // of the history, those already seen or skipped
+}
+
+func newWorld(t *testing.T, rng *rand.Rand) *world {
+	fs := memfs.New(1, t.TempDir())
+	db, err := backend.Create(fs, "state", backend.Options{MapBytes: 1 << 24, NoSync: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	w := &world{t: t, rng: rng, db: db}
+	w.load()
+	w.hub = NewHub(func() time.Duration { return 50 * time.Millisecond })
+	w.hub.Advance(w.store.View())
+	return w
+}
+
+func (w *world) load() {
+	var err error
+	if w.store, err = mvcc.Open(w.db, mvcc.Recent{Rows: w.rng.IntN(20) - 1, Bytes: w.rng.IntN(2000) - 1}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) key() string { return []string{"a", "ab", "abc", "b", "c\xff", "d"}[w.rng.IntN(6)] }
+
+func (w *world) step() {
+	switch d := w.rng.IntN(100); {
+	case d < 30:
+		w.write()
+		w.hub.Advance(w.store.View())
+	case d < 35:
+		w.flush()
+		w.hub.Advance(w.store.View())
+	case d < 37:
+		if err := w.store.Compact(w.store.Revision() - w.rng.Int64N(20)); err == nil {
+			w.hub.Advance(w.store.View())
+			w.store.CompactStep(w.rng.IntN(100))
+			w.flush()
+		}
+	case d < 38: // what a snapshot does: the hub sees nothing of some revisions, and the overlay is empty
+		for range w.rng.IntN(10) {
+			w.write()
+		}
+		w.flush()
+		w.load()
+		w.hub.Advance(w.store.View())
+	case d < 42 && len(w.clients) < 5:
+		c := &client{w: w, open: map[int64]*followed{}}
+		c.stream = w.hub.Open(func(work *Work) {
+			if c.work != nil {
+				w.t.Fatal("a stream got work while it was busy")
+			}
+			c.work = work
+		})
+		w.clients = append(w.clients, c)
+	case d < 43 && len(w.clients) > 0:
+		i := w.rng.IntN(len(w.clients))
+		w.clients[i].stream.Close()
+		w.clients = slices.Delete(w.clients, i, i+1)
+	case d < 55:
+		w.now += 10 * time.Millisecond
+		w.hub.Tick(w.now)
+	case len(w.clients) > 0:
+		w.clients[w.rng.IntN(len(w.clients))].step()
+	}
+}
+
+func (w *world) write() {
+	txn := w.store.Begin()
+	key := w.key()
+	switch w.rng.IntN(6) {
+	case 0:
+		txn.DeleteRange([]byte(key), nil)
+	case 1:
+		txn.DeleteRange([]byte("a"), []byte("b"))
+		txn.Put([]byte("b"), []byte("x"), 0)
+	default:
+		txn.Put([]byte(key), make([]byte, w.rng.IntN(50)), 0)
+	}
+	w.history = append(w.history, txn.Changes()...)
+	txn.End()
+}
+
+func (w *world) flush() {
+	var b backend.Batch
+	w.store.Flush(&b)
+	if err := w.db.Commit(&b); err != nil {
+		w.t.Fatal(err)
+	}
+	w.store.Flushed()
+}
+
+func (c *client) step() {
+	rng := c.w.rng
+	switch d := rng.IntN(10); {
+	case d < 2:
+		c.create()
+	case d < 3 && len(c.open) > 0:
+		ids := make([]int64, 0, len(c.open))
+		for id := range c.open {
+			ids = append(ids, id)
+		}
+		slices.Sort(ids)
+		c.stream.Cancel(ids[rng.IntN(len(ids))])
+	case d < 4:
+		if c.stream.AskProgress(); len(c.stream.watchers) > 0 {
+			c.asks, c.wanted = c.asks+1, c.w.store.Revision()
+		}
+	case c.work != nil:
+		c.carryOut()
+	}
+}
+
+func (c *client) create() {
+	rng, rev := c.w.rng, c.w.store.Revision()
+	s := Spec{Key: c.w.key(), NoPut: rng.IntN(6) == 0, NoDelete: rng.IntN(6) == 0, PrevKV: rng.IntN(3) == 0, Notify: rng.IntN(2) == 0}
+	s.End = []string{"", "", prefixEnd(s.Key), "\x00", "zz", "a"}[rng.IntN(6)]
+	if rng.IntN(2) == 0 {
+		s.Start = max(0, rev-5+rng.Int64N(10))
+	}
+	id := rng.Int64N(6)
+	f := &followed{spec: s, id: id, next: s.Start}
+	if s.Start == 0 {
+		f.next = rev + 1
+	}
+	c.created = append(c.created, f)
+	c.stream.Create(id, s)
+}
+
+// carryOut does the work that the stream was given, and reports it.
+func (c *client) carryOut() {
+	t, work := c.w.t, c.work
+	c.work = nil
+	for _, r := range work.Replies {
+		switch {
+		case r.Err != nil:
+			if r.ID != NoWatcher || !r.Created || !r.Canceled {
+				t.Fatalf("refused with %+v", r)
+			}
+			c.created = c.created[1:]
+		case r.Created:
+			f := c.created[0]
+			c.created = c.created[1:]
+			if f.id != 0 && f.id != r.ID || c.open[r.ID] != nil {
+				t.Fatalf("asked for id %d, got %d", f.id, r.ID)
+			}
+			c.open[r.ID] = f
+		default:
+			delete(c.open, r.ID)
+		}
+	}
+	responses, err := Collect(work, 1+c.w.rng.IntN(300))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range responses {
+		c.receive(r)
+	}
+	c.stream.Done(work)
+}
+
+func (c *client) receive(r Response) {
+	t := c.w.t
+	if r.ID == NoWatcher {
+		if c.asks--; c.asks < 0 {
+			t.Fatal("progress that nobody asked for")
+		}
+		if r.Revision >= c.wanted {
+			c.wanted = 0
+		}
+		for _, f := range c.open {
+			f.upTo(c, r.Revision)
+		}
+		return
+	}
+	f := c.open[r.ID]
+	switch {
+	case f == nil:
+		t.Fatalf("response for watcher %d, which is not open", r.ID)
+	case r.Compacted > 0:
+		if f.next >= r.Compacted {
+			t.Fatalf("watcher at %d ended by a compaction at %d", f.next, r.Compacted)
+		}
+		delete(c.open, r.ID)
+	case len(r.Events) == 0:
+		f.upTo(c, r.Revision)
+	}
+	for i, e := range r.Events {
+		if e.Rev.Main < f.next {
+			t.Fatalf("watcher at %d gets an event of %v", f.next, e.Rev)
+		}
+		want := f.find(c)
+		if want == nil || want.Rev != e.Rev || string(want.KV.Key) != string(e.KV.Key) || want.Delete != e.Delete {
+			t.Fatalf("watcher %+v gets %v %s, want %v", f.spec, e.Rev, e.KV.Key, want)
+		}
+		f.events++
+		c.checkPrev(f, e)
+		if i == len(r.Events)-1 {
+			f.next = e.Rev.Main + 1
+			if more := f.find(c); more != nil && more.Rev.Main == e.Rev.Main {
+				t.Fatalf("revision %d is split", e.Rev.Main)
+			}
+		}
+	}
+}
+
+func (c *client) checkPrev(f *followed, e Event) {
+	var want *mvcc.Event
+	for i := range c.w.history {
+		h := &c.w.history[i]
+		if h.Rev.Compare(e.Rev) < 0 && string(h.KV.Key) == string(e.KV.Key) {
+			want = h
+		}
+	}
+	switch {
+	case e.Prev == nil && (!f.spec.PrevKV || want == nil || want.Delete || e.Rev.Main-1 < c.w.store.CompactRevision()): // none, or compacted
+	case e.Prev == nil || want == nil || want.Delete || e.Prev.ModRevision != want.Rev.Main:
+		c.w.t.Fatalf("event %v of %s comes with %v before it, want %v", e.Rev, e.KV.Key, e.Prev, want)
+	}
+}
+
+// find is the next event that the watcher must see.
+func (f *followed) find(c *client) *mvcc.Event {
+	for ; f.events < len(c.w.history); f.events++ {
+		if e := &c.w.history[f.events]; (f.spec.Start == 0 && e.Rev.Main >= f.next || f.spec.Start > 0 && e.Rev.Main >= f.spec.Start) && f.spec.wants(e) {
+			return e
+		}
+	}
+	return nil
+}
+
+// upTo hears that everything up to a revision was given.
+func (f *followed) upTo(c *client, revision int64) {
+	if e := f.find(c); e != nil && e.Rev.Main <= revision {
+		c.w.t.Fatalf("watcher %+v is told of progress up to %d before it got %v", f.spec, revision, e.Rev)
+	}
+	if revision+1 < f.spec.Start {
+		c.w.t.Fatalf("watcher from %d is told of progress at %d", f.spec.Start, revision)
+	}
+	f.next = max(f.next, revision+1)
+}
+
+// settle lets everybody finish, and then nobody may lack an event.
+func (w *world) settle() {
+	for again := true; again; {
+		again = false
+		for _, c := range w.clients {
+			if c.work != nil {
+				c.carryOut()
+				again = true
+			}
+		}
+	}
+	open := 0
+	for _, c := range w.clients {
+		open += len(c.open)
+		for id, f := range c.open {
+			if e := f.find(c); e != nil {
+				w.t.Fatalf("watcher %d, %+v, lacks %v", id, f.spec, e.Rev)
+			}
+		}
+		if c.wanted > 0 && w.store.Revision()+1 >= c.stream.latest && len(c.open) > 0 {
+			w.t.Fatal("a request for progress has no answer")
+		}
+	}
+	if w.hub.Watchers() != open {
+		w.t.Fatalf("hub counts %d watchers, clients %d", w.hub.Watchers(), open)
+	}
+}

@@ -1,0 +1,78 @@
+package watch
+
+// state is where a watcher is.
+type state uint8
+
+const (
+	idle state = iota // in its group's list: nothing that concerns it is left
+	due               // in its stream's list: there may be events from next on
+	out               // in the work that its stream carries out
+	gone
+)
+
+// watcher is one watch of a stream.
+type watcher struct {
+	id     int64
+	spec   Spec
+	stream *Stream
+	group  *group
+	// start is the first revision that it wants.
+	start int64
+	// next is the first revision that it has not been given, unless it is idle: then that is the first one to come.
+	next  int64
+	state state
+	slot  int  // its place in the list where it is
+	spoke bool // it was given events since the last round of notices
+	// lost says that its start was compacted when it was created.
+	lost bool
+}
+
+// rouse hears of an event of the group's range. For those who are idle it is the first since their position.
+func (g *group) rouse(revision int64) {
+	g.last = revision
+	kept := g.idle[:0]
+	for _, w := range g.idle {
+		if w.start > revision {
+			w.slot = len(kept)
+			kept = append(kept, w)
+			continue
+		}
+		w.makeDue(revision)
+	}
+	clear(g.idle[len(kept):])
+	g.idle = kept
+}
+
+// makeDue puts a watcher that is in no list into its stream's.
+func (w *watcher) makeDue(next int64) {
+	s := w.stream
+	w.state, w.next, w.slot = due, next, len(s.due)
+	s.due = append(s.due, w)
+	s.wake()
+}
+
+// makeIdle puts a watcher that is in no list into its group's.
+func (w *watcher) makeIdle() {
+	w.state, w.slot = idle, len(w.group.idle)
+	w.group.idle = append(w.group.idle, w)
+}
+
+// leave takes a watcher out of the list where it is, for good.
+func (w *watcher) leave() {
+	switch w.state {
+	case idle:
+		w.group.idle = without(w.group.idle, w.slot)
+	case due:
+		w.stream.due = without(w.stream.due, w.slot)
+	}
+	w.state = gone
+}
+
+// without removes one watcher from a list; the last one takes its place.
+func without(list []*watcher, at int) []*watcher {
+	last := len(list) - 1
+	list[at] = list[last]
+	list[at].slot = at
+	list[last] = nil
+	return list[:last]
+}
