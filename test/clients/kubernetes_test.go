@@ -81,7 +81,7 @@ func pages(ctx context.Context, t *testing.T, k *kubernetes.Client) {
 			t.Fatal(err)
 		}
 	}
-	putAll(ctx, t, k, objects, func(i int) string { return fmt.Sprintf("%s%05d", pods, i) }, "first")
+	putAll(ctx, t, k.KV, objects, func(i int) string { return fmt.Sprintf("%s%05d", pods, i) }, "first")
 	var names []string
 	opts := kubernetes.ListOptions{Limit: 100}
 	for page := 0; ; page++ {

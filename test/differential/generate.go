@@ -26,7 +26,7 @@ func (g *generator) step() []any {
 	n, next := 1, g.any
 	kinds := 3
 	if g.leases {
-		kinds = 5
+		kinds = 4
 	}
 	switch g.rng.IntN(kinds) {
 	case 1:
