@@ -52,7 +52,7 @@ func (c change) String() string {
 func (m *model) firstIn(spec *watch.Spec, from, to int64) (change, bool) {
 	for r := from; r <= to; r++ {
 		c, ok := m.changes[r]
-		if ok && (c.deleted && !spec.NoDelete || !c.deleted && !spec.NoPut) && spec.Contains(c.key) {
+		if ok && (c.deleted && !spec.Has(watch.NoDelete) || !c.deleted && !spec.Has(watch.NoPut)) && spec.Contains(c.key) {
 			return c, true
 		}
 	}
