@@ -23,7 +23,8 @@ type follower struct {
 	name   string
 	spec   watch.Spec
 	pace   time.Duration // mean time until it has read what it was given
-	next   int64         // the first revision that it has not seen; only grows
+	next   int64         // the first revision of which it has not seen all; only grows
+	sub    int64         // and its first change that it has not seen
 	node   *node         // where it is connected; nil while it is not
 	life   int           // of the node when it connected
 	visit  int           // grows with each connection: what an earlier one left behind does nothing
@@ -144,7 +145,7 @@ func (f *follower) see(n *node, r *watch.Response) {
 		if r.Compacted <= f.next {
 			f.l.w.violation("%s, at revision %d, ended by node %d for a compaction at %d", f.name, f.next, n.index+1, r.Compacted)
 		}
-		f.next = r.Compacted
+		f.next, f.sub = r.Compacted, 0
 		f.leave()
 		return
 	}
@@ -153,10 +154,11 @@ func (f *follower) see(n *node, r *watch.Response) {
 	}
 	f.l.w.count.WatchEvents += len(r.Events)
 	if len(r.Events) > 0 {
+		f.whole(n)
 		return
 	}
 	f.l.w.count.WatchNotices++
-	if missed, ok := c.model.firstIn(&f.spec, f.next, r.Revision); ok {
+	if missed, ok := c.model.firstIn(&f.spec, f.next, f.sub, r.Revision); ok {
 		f.l.w.violation("%s is told by node %d of progress up to %d, and was not given the %s at %d", f.name, n.index+1,
 			r.Revision, missed, missed.revision)
 	}
@@ -165,8 +167,8 @@ func (f *follower) see(n *node, r *watch.Response) {
 
 func (f *follower) event(n *node, e *watch.Event) {
 	m := f.l.w.check.model
-	want, ok := m.firstIn(&f.spec, f.next, e.Rev.Main)
-	if !ok || want.revision != e.Rev.Main || want.key != string(e.KV.Key) || want.value != string(e.KV.Value) || want.deleted != e.Delete {
+	want, ok := m.firstIn(&f.spec, f.next, f.sub, e.Rev.Main)
+	if !ok || want.revision != e.Rev.Main || want.sub != e.Rev.Sub || want.key != string(e.KV.Key) || want.value != string(e.KV.Value) || want.deleted != e.Delete {
 		f.l.w.violation("%s, at revision %d, is given by node %d %s=%s at %d (deletion %t), the history has %s at %d", f.name, f.next,
 			n.index+1, e.KV.Key, e.KV.Value, e.Rev.Main, e.Delete, want, want.revision)
 		return
@@ -178,13 +180,21 @@ func (f *follower) event(n *node, e *watch.Event) {
 				want.revision, e.Prev, prev)
 		}
 	}
-	f.next = e.Rev.Main + 1
+	f.next, f.sub = e.Rev.Main, e.Rev.Sub+1
+}
+
+// whole ends a response: a revision comes in one, with all its changes.
+func (f *follower) whole(n *node) {
+	if missing, ok := f.l.w.check.model.firstIn(&f.spec, f.next, f.sub, f.next); ok {
+		f.l.w.violation("%s is given by node %d a part of revision %d, without the %s", f.name, n.index+1, f.next, missing)
+	}
+	f.next, f.sub = f.next+1, 0
 }
 
 // caughtUp tells whether every client has seen all there is.
 func (l *watchers) caughtUp() bool {
 	for _, f := range l.all {
-		if _, missing := l.w.check.model.firstIn(&f.spec, f.next, l.w.check.model.revision); missing {
+		if _, missing := l.w.check.model.firstIn(&f.spec, f.next, f.sub, l.w.check.model.revision); missing {
 			return false
 		}
 	}
