@@ -296,8 +296,18 @@ var bugs = []Bug{
 			"was granted, or confirmed under a revision at which its keys were gone.",
 		Edits: []Edit{{
 			File: "raftnode/leaseround.go",
-			Old:  "case n.applied < it.applied, !found && n.applied < it.commit, len(r.items) == maxLeasesAsked:",
-			New:  "case len(r.items) == maxLeasesAsked:",
+			Old:  "case n.applied < it.applied, !found && n.applied < it.commit, len(r.items) == maxLeasesAsked,",
+			New:  "case len(r.items) == maxLeasesAsked,",
+		}},
+	},
+	{
+		Name: "lease-unsettled-look",
+		What: "A new leader says what remains of a lease before it has asked the others: less than was promised. This one was " +
+			"real.",
+		Edits: []Edit{{
+			File: "raftnode/leaseround.go",
+			Old:  "it.look && !d.settled:",
+			New:  "false:",
 		}},
 	},
 }
