@@ -13,9 +13,10 @@ import (
 
 func (a *app) newLease() *cobra.Command {
 	return parent(&cobra.Command{
-		Use:     "lease",
-		Short:   "Grant, renew, revoke and look at leases",
-		Long:    "Grant, renew, revoke and look at leases.\n\nA lease is a time to live that keys can be attached to: when it ends, they are deleted.",
+		Use:   "lease",
+		Short: "Grant, renew, revoke and look at leases",
+		Long: "Grant, renew, revoke and look at leases.\n\n" +
+			"A lease is a time to live that keys can be attached to: when it ends, they are deleted.",
 		Example: `  quorumctl lease grant 60`,
 		GroupID: groupKV,
 	}, a.newLeaseGrant(), a.newLeaseRevoke(), a.newLeaseTimeToLive(), a.newLeaseList(), a.newLeaseKeepAlive())
