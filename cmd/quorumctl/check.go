@@ -41,7 +41,8 @@ func (f *checkFlags) register(fs *pflag.FlagSet, prefix, loads string) {
 	fs.StringVar(&f.load, "load", "s", loads)
 	fs.StringVar(&f.prefix, "prefix", prefix, "write keys that begin with this; there must be none")
 	fs.BoolVar(&f.autoCompact, "auto-compact", false, "drop the history of all keys afterwards")
-	fs.BoolVar(&f.autoDefrag, "auto-defrag", false, "have every server of --endpoints return free space to its disk afterwards")
+	fs.BoolVar(&f.autoDefrag, "auto-defrag", false,
+		"have every server of --endpoints return free space to its disk afterwards")
 }
 
 // loadNames maps the values of --load to the short one.
@@ -68,8 +69,8 @@ type check struct {
 	stop    *stopSignal
 }
 
-// openCheck makes so many clients, each with a connection of its own, and makes sure that no key is in the way; inTheWay
-// is the error, with the prefix twice.
+// openCheck makes so many clients, each with a connection of its own, and makes sure that no key is in the way. inTheWay
+// is the error for that, with the prefix twice.
 func (a *app) openCheck(cmd *cobra.Command, f checkFlags, clients int, inTheWay string) (*check, error) {
 	_, s, err := prepare(a, cmd, output.NewText)
 	if err != nil {
@@ -215,5 +216,6 @@ func (c *check) printErrors(s *samples) bool {
 
 // interrupted is how a check ends that a signal stopped, after it has cleaned up.
 func interrupted() error {
-	return failf(exitInterrupted, "interrupted").hint("nothing can be said about the cluster; the keys of the check are deleted")
+	return failf(exitInterrupted, "interrupted").
+		hint("nothing can be said about the cluster; the keys of the check are deleted")
 }

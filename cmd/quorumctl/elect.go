@@ -13,8 +13,8 @@ const electHelp = `Stand for election, or observe who is elected.
 With a proposal, the command waits until it is elected, prints its key and its proposal, and leads until it is
 interrupted. With -l it prints the key and the proposal of every leader, the present one first.
 
-Leadership belongs to a lease of 60 seconds that is renewed all the time. If no server can be reached for so long, the next
-candidate leads.`
+Leadership belongs to a lease of 60 seconds that is renewed all the time. If no server can be reached for so long, the
+next candidate leads.`
 
 func (a *app) newElect() *cobra.Command {
 	var listen bool

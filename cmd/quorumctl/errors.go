@@ -10,9 +10,9 @@ import (
 const (
 	exitError         = 1   // the server said no, or no answer came
 	exitBadConnection = 2   // no client could be made: bad limits, or authentication failed
-	exitInvalidInput  = 3   // standard input does not follow the grammar of txn or watch; keys are in the way of a check
+	exitInvalidInput  = 3   // standard input does not follow the grammar of txn or watch; a check found keys
 	exitBadFeature    = 4   // a flag is known, its value is not
-	exitInterrupted   = 5   // stopped by a signal while it asked for a password or ran a check; ended by the server (watch)
+	exitInterrupted   = 5   // stopped by a signal at a password or in a check; a watch that the server ended
 	exitIO            = 6   // the answer could not be written
 	exitBadArgs       = 128 // wrong arguments
 )

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/connectivity"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -13,9 +14,10 @@ import (
 
 func (a *app) newLease() *cobra.Command {
 	return parent(&cobra.Command{
-		Use:     "lease",
-		Short:   "Grant, renew, revoke and look at leases",
-		Long:    "Grant, renew, revoke and look at leases.\n\nA lease is a time to live that keys can be attached to: when it ends, they are deleted.",
+		Use:   "lease",
+		Short: "Grant, renew, revoke and look at leases",
+		Long: "Grant, renew, revoke and look at leases.\n\n" +
+			"A lease is a time to live that keys can be attached to: when it ends, they are deleted.",
 		Example: `  quorumctl lease grant 60`,
 		GroupID: groupKV,
 	}, a.newLeaseGrant(), a.newLeaseRevoke(), a.newLeaseTimeToLive(), a.newLeaseList(), a.newLeaseKeepAlive())
@@ -194,8 +196,8 @@ func (a *app) keepAlive(s *session, id clientv3.LeaseID, printer output.Leases) 
 			return err
 		}
 	}
-	if cause := s.failed.text(); cause != "" {
-		a.warnf("no server answers (%s): the lease is no longer renewed, and lives on until its time is over", cause)
+	if s.ActiveConnection().GetState() != connectivity.Ready {
+		a.warnf("there is no connection to a server: the lease is not renewed any more, and ends when its time is over")
 	}
 	return printer.Ended(id)
 }

@@ -102,8 +102,8 @@ func (a *app) waitLocked(s *session, lock *concurrency.Mutex, claim *concurrency
 	}
 }
 
-// runLocked runs a command while the lock is held. A terminal sends its interrupt to the command too; a SIGTERM that only
-// we get is passed on, since whoever sent it wants an end of all this.
+// runLocked runs a command while the lock is held. A terminal sends its interrupt to the command too; a SIGTERM that
+// only we get is passed on, since whoever sent it wants an end of all this.
 func (a *app) runLocked(lock *concurrency.Mutex, claim *concurrency.Session, words []string, stop *stopSignal) error {
 	cmd := a.program(words, "ETCD_LOCK_KEY="+lock.Key(), fmt.Sprintf("ETCD_LOCK_REV=%d", lock.Header().GetRevision()))
 	if err := cmd.Start(); err != nil {

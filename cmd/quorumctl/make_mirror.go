@@ -42,7 +42,8 @@ func (f *mirrorFlags) register(fs *pflag.FlagSet) {
 		"trust a destination whose certificate these authorities (PEM) signed")
 	fs.BoolVar(&f.destination.InsecureTransport, "dest-insecure-transport", true,
 		"talk without TLS to a destination without a scheme, unless another TLS flag for it is set")
-	fs.StringVar(&f.user, "dest-user", "", "log in to the destination as name or name:password (asks for a missing password)")
+	fs.StringVar(&f.user, "dest-user", "",
+		"log in to the destination as name or name:password (asks for a missing password)")
 	fs.StringVar(&f.password, "dest-password", "", "password of --dest-user, which then must not contain one")
 }
 

@@ -112,8 +112,9 @@ type watcher struct {
 	ctx     context.Context // of all watches; ends with the watcher
 	cancel  context.CancelFunc
 
-	mu      sync.Mutex
-	printer output.Watch // under mu, like all use of the app's standard output and error
+	mu      sync.Mutex   // held by whoever uses the app's standard output or error while watches are followed
+	printer output.Watch // under mu
+	closed  bool         // under mu; nothing is printed any more
 }
 
 func (a *app) newWatcher(cmd *cobra.Command) (*watcher, error) {
@@ -125,7 +126,11 @@ func (a *app) newWatcher(cmd *cobra.Command) (*watcher, error) {
 	return &watcher{app: a, session: s, printer: printer, ctx: ctx, cancel: cancel}, nil
 }
 
+// close leaves the app's output to others, though watches may still be followed for a moment.
 func (w *watcher) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
 	w.cancel()
 	w.session.Close()
 }
@@ -167,6 +172,9 @@ func (w *watcher) ended(last clientv3.WatchResponse) *failure {
 func (w *watcher) print(response *clientv3.WatchResponse) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return nil
+	}
 	if response.Canceled {
 		fmt.Fprintf(w.app.stderr, "watch was canceled (%v)\n", response.Err())
 	}
@@ -190,7 +198,7 @@ func (w *watcher) execute(command []string, revision int64, ev *clientv3.Event) 
 		fmt.Sprintf("ETCD_WATCH_KEY=%q", ev.GetKv().GetKey()),
 		fmt.Sprintf("ETCD_WATCH_VALUE=%q", ev.GetKv().GetValue()))
 	if err := cmd.Run(); err != nil {
-		fmt.Fprintf(w.app.stderr, "command %q error (%v)\n", command, err)
+		w.complain("command %q error (%v)", command, err)
 		return &failure{code: exitError}
 	}
 	return nil

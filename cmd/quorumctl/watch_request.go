@@ -163,6 +163,9 @@ func offer(failed chan<- error, err error) {
 func (w *watcher) complain(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
 	fmt.Fprintf(w.app.stderr, format+"\n", args...)
 }
 
@@ -172,8 +175,8 @@ func parseWatchLine(args []string, env watchEnviron) (watchRequest, error) {
 	fs.SetOutput(io.Discard)
 	f.register(fs)
 	if err := fs.Parse(args); err != nil {
-		return watchRequest{}, failf(exitBadArgs, "%v", err). // not wrapped: cobra answers pflag.ErrHelp with a page of help
-									hint("`quorumctl watch --help` explains the flags")
+		// Not wrapped: cobra would answer pflag.ErrHelp with a page of help.
+		return watchRequest{}, failf(exitBadArgs, "%v", err).hint("`quorumctl watch --help` explains the flags")
 	}
 	words := watchWords{keys: fs.Args()}
 	if dash := fs.ArgsLenAtDash(); dash >= 0 {

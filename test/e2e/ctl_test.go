@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,7 +25,6 @@ func TestEtcdctl(t *testing.T) {
 	etcdctl := cluster.Etcdctl(t)
 	for _, file := range ctlFiles(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			skipUnserved(t, file)
 			tool := newTool(t, etcdctl)
 			onlyEtcdRewrites(t, tool.cluster)
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
@@ -41,7 +40,6 @@ func TestQuorumctl(t *testing.T) {
 	quorumctl := quorumctlPath(t)
 	for _, file := range ctlFiles(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			skipUnserved(t, file)
 			tool := newTool(t, quorumctl)
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 				got, want := withoutStderr(tool.run(t, d)), withoutStderr(d.Expected)
@@ -89,16 +87,6 @@ func TestQuorumctlMatchesEtcdctl(t *testing.T) {
 					strings.Join(args, " "), gotCode, wantCode, diff)
 			}
 		}
-	}
-}
-
-// etcdOnly are the files about services that QuorumKV does not offer yet.
-var etcdOnly = []string{"elect.txt", "lease.txt", "lock.txt", "mirror.txt", "watch.txt"}
-
-func skipUnserved(t *testing.T, file string) {
-	t.Helper()
-	if slices.Contains(etcdOnly, filepath.Base(file)) && !cluster.Server(t).IsEtcd() {
-		t.Skipf("%s needs what QuorumKV does not offer yet", file)
 	}
 }
 
