@@ -92,7 +92,7 @@ func (n *Node) startApply(m *raftpb.Message) {
 		if n.cfg.Observe.Apply != nil {
 			n.cfg.Observe.Apply(took, entries)
 		}
-		n.appliedTo(last, out)
+		n.appliedTo(last, out, took)
 		if file.index > 0 {
 			n.flushedTo(file)
 		}
@@ -104,14 +104,14 @@ func (n *Node) startApply(m *raftpb.Message) {
 }
 
 // appliedTo takes the outcome of the entries up to index: clients are answered here and nowhere else.
-func (n *Node) appliedTo(index uint64, out apply.Outcome) {
+func (n *Node) appliedTo(index uint64, out apply.Outcome, took time.Duration) {
 	invariant.Check(index > n.applied, "applied index went from %d to %d", n.applied, index)
 	n.applied, n.view = index, out.View
 	n.compaction.done = false
 	n.leasesApplied(out.Leases)
+	n.expiriesApplied(out.Results, took)
 	n.publish() // before anybody is answered: who sees an answer sees what it answers for in every view after it
 	for _, r := range out.Results {
-		n.expiryApplied(&r)
 		if errors.Is(r.Err, apply.ErrDuplicate) {
 			// Executed before, and its client is still here: the first time was inside a snapshot. What it did is not
 			// known any more.

@@ -125,7 +125,7 @@ const (
 	maxLeaseItemsPerCall = 2
 	// Revocations in the log at once. With a node's clients' they stay below the duplicate window.
 	minExpiring, maxExpiring = 64, 2048
-	expiryPace               = 100 * time.Millisecond
+	expiryPace               = 100 * time.Millisecond // the longest that they should take to apply
 )
 
 func (c *Config) validate() error {

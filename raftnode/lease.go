@@ -75,7 +75,6 @@ type leaseLead struct {
 	expiry   expiryQueue
 	proposed map[uint64]*leased // counter of the revoking command -> its lease
 	window   int                // how many may be proposed at once
-	sent     time.Duration      // when revocations were last proposed
 }
 
 // leaseClock counts the time that leases live by. It follows the node's clock, but makes only small steps: a process that
@@ -179,7 +178,7 @@ func (n *Node) leaderOfLeases() {
 	}
 	if leads && l.lead == nil {
 		l.lead = &leaseLead{
-			term: n.term, after: math.MinInt64, proposed: map[uint64]*leased{}, window: minExpiring,
+			term: n.term, after: math.MinInt64, proposed: map[uint64]*leased{}, window: 4 * minExpiring,
 		}
 	}
 	l.asking = nil

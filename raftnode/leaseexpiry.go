@@ -93,7 +93,6 @@ func (n *Node) proposeExpiries() {
 		e.expiring = true
 		d.proposed[batch[i].ID.Counter] = e
 	}
-	d.sent = n.env.Clock.Now()
 }
 
 func revokeRequest(id int64) []byte {
@@ -104,33 +103,35 @@ func revokeRequest(id int64) []byte {
 	return b
 }
 
-// expiryApplied takes the outcome of a revocation that this leader proposed. When all are done it measures how long they
-// took: leases with many keys must not hold up clients' writes, and leases with few must go fast.
-func (n *Node) expiryApplied(r *apply.Result) {
+// expiriesApplied takes the outcome of revocations that this leader proposed. How long it took to apply them decides how
+// many go together next time: leases with many keys must not hold up clients' writes, and leases with few must go fast.
+func (n *Node) expiriesApplied(results []apply.Result, took time.Duration) {
 	d := n.leases.lead
-	if d == nil {
+	if d == nil || len(d.proposed) == 0 {
 		return
 	}
-	e, ok := d.proposed[r.ID.Counter]
-	if !ok {
-		return
+	for i := range results {
+		r := &results[i]
+		e, ok := d.proposed[r.ID.Counter]
+		if !ok {
+			continue
+		}
+		delete(d.proposed, r.ID.Counter)
+		if r.Err == nil {
+			n.stats.LeasesExpired++
+		}
+		if current, found := n.leases.table.Get(e.id); found && current == e { // nothing happened
+			e.expiring = false
+			d.waiting = append(d.waiting, e.held...)
+			e.held = nil
+			d.expiry.add(e)
+		}
 	}
-	delete(d.proposed, r.ID.Counter)
-	if r.Err == nil {
-		n.stats.LeasesExpired++
-	}
-	if current, found := n.leases.table.Get(e.id); found && current == e { // nothing happened
-		e.expiring = false
-		d.waiting = append(d.waiting, e.held...)
-		e.held = nil
-		d.expiry.add(e)
-	}
-	if len(d.proposed) > 0 {
-		return
-	}
-	if n.env.Clock.Now()-d.sent > expiryPace {
+	switch {
+	case len(d.proposed) > 0:
+	case took > expiryPace:
 		d.window = max(d.window/2, minExpiring)
-	} else {
+	default:
 		d.window = min(d.window*2, maxExpiring)
 	}
 }

@@ -20,8 +20,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
@@ -239,10 +237,15 @@ func serve(t testing.TB, n node, cfg apiConfig, register ...func(*grpc.Server)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edge{api: a, port: newClientPort(g, newHTTPServer(a), hclog.NewNullLogger()), addr: l.Addr().String()}
+	e := &edge{api: a, port: newClientPort(a, g, newHTTPServer(a)), addr: l.Addr().String()}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { a.leadership.Run(ctx) })
+	wg.Go(func() {
+		if err := e.port.ServeSelf(); err != nil {
+			t.Errorf("serve the member itself: %v", err)
+		}
+	})
 	wg.Go(func() {
 		if err := e.port.Serve(l); err != nil {
 			t.Errorf("serve: %v", err)

@@ -7,7 +7,7 @@ import (
 
 // pending are the services that QuorumKV does not have yet. Tests of them are skipped, unless pendingEnv is set; etcd has
 // to pass them always. A service leaves the list with the commit that brings it.
-var pending = []string{"Lock"}
+var pending []string
 
 const pendingEnv = "QUORUMKV_TEST_PENDING"
 
