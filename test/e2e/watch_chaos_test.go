@@ -30,7 +30,6 @@ const (
 // in order, that no progress ran ahead, that no lease died before its time and none of those that nobody renewed lived on,
 // and that each took all its keys in one revision. QUORUMKV_CHAOS is how long it goes on, 30 s otherwise.
 func TestWatchersAndLeasesUnderChaos(t *testing.T) {
-	cluster.Need(t, cluster.Server(t), "Watch", "Lease")
 	duration := chaosTime
 	if testing.Short() {
 		duration = 10 * time.Second
