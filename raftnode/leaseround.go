@@ -76,7 +76,8 @@ func (n *Node) startRound() {
 	for _, it := range d.waiting {
 		e, found := l.table.Get(it.lease)
 		switch {
-		case n.applied < it.applied, !found && n.applied < it.commit, len(r.items) == maxLeasesAsked:
+		case n.applied < it.applied, !found && n.applied < it.commit, len(r.items) == maxLeasesAsked,
+			it.look && !d.settled: // this table alone may know too little
 			rest = append(rest, it)
 			continue
 		case found && !it.look && e.expiring:

@@ -88,7 +88,7 @@ func (n *Node) leaseSurvey(from uint64, m *peerpb.LeaseSurvey) {
 	l := &n.leases
 	leads := l.lead != nil
 	if n.raw == nil || m.GetTerm() != n.term || m.GetTerm() != n.mem.hard.GetTerm() || n.applied < m.GetApplied() ||
-		leads && !l.lead.settled || !leads && from != n.leader {
+		leads && !l.lead.settled || !leads && from != n.leader || len(m.GetLeases()) > maxLeasesAsked {
 		return
 	}
 	t := &peerpb.LeaseTable{Id: m.GetId(), Term: m.GetTerm(), Remaining: make([]int64, len(m.GetLeases()))}

@@ -245,6 +245,18 @@ func FuzzReceive(f *testing.F) {
 	add(&peerpb.Message{Body: &peerpb.Message_Forward{Forward: commands}})
 	add(&peerpb.Message{Body: &peerpb.Message_ForwardRefused{ForwardRefused: &peerpb.ForwardRefused{
 		Ids: []*peerpb.RequestID{{Member: 1, Epoch: 1, Counter: 1}}}}})
+	question, answer := &peerpb.RequestID{Member: 2, Epoch: 1, Counter: 1}, &peerpb.RequestID{Member: 1, Epoch: 1, Counter: 1}
+	renew := &peerpb.LeaseRenew{Id: question, Applied: 2, Leases: []int64{7, 7, -1}}
+	add(&peerpb.Message{Body: &peerpb.Message_LeaseRenew{LeaseRenew: renew}},
+		&peerpb.Message{Body: &peerpb.Message_LeaseRoundAck{LeaseRoundAck: &peerpb.LeaseRoundAck{Term: 2, Number: 1}}})
+	add(&peerpb.Message{Body: &peerpb.Message_LeaseRound{
+		LeaseRound: &peerpb.LeaseRound{Term: 2, Number: 1 << 63, Leases: []int64{7}}}})
+	add(&peerpb.Message{Body: &peerpb.Message_LeaseRenewed{
+		LeaseRenewed: &peerpb.LeaseRenewed{Id: answer, Places: []uint32{0, math.MaxUint32}, Values: []int64{5, -1}}}})
+	add(&peerpb.Message{Body: &peerpb.Message_LeaseSurvey{
+		LeaseSurvey: &peerpb.LeaseSurvey{Id: question, Term: 2, Leases: []int64{7}}}},
+		&peerpb.Message{Body: &peerpb.Message_LeaseTable{
+			LeaseTable: &peerpb.LeaseTable{Id: answer, Term: 2, Remaining: []int64{math.MaxInt64}, Assumed: []uint32{0, 9}}}})
 	snap := &raftpb.Message{Type: new(raftpb.MsgSnap), Term: new(uint64(2)), Snapshot: &raftpb.Snapshot{
 		Metadata: &raftpb.SnapshotMetadata{Index: new(uint64(9)), Term: new(uint64(2))}}}
 	add(fromPeer(snap), &peerpb.Message{Body: &peerpb.Message_SnapshotChunk{

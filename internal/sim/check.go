@@ -24,6 +24,7 @@ import (
 //   - entries of equal index and term are equal, and so are the terms before them (log matching), in all that is sent
 //   - a sample of acknowledgements and votes: what they say is synced on the sender's disk at that moment
 //   - every watcher sees every change once and in order, see watchers
+//   - leases live as long as was promised and no longer, see leaseChecker
 //   - waiting writes stay within their bound
 //   - small histories also satisfy porcupine, which knows nothing of revisions
 //   - a healthy quorum takes a write while the others stay away
@@ -46,11 +47,13 @@ type checker struct {
 }
 
 func newChecker(w *world) *checker {
-	return &checker{
+	c := &checker{
 		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, acked: map[int64]*operation{},
 		entries: map[entryID]entrySeen{}, model: newModel(),
 		last: make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes),
 	}
+	c.model.ended = func(id int64, expired bool, revision int64) { w.hold.check.ended(id, expired, revision) }
+	return c
 }
 
 // published looks at every state that a node publishes.
@@ -101,7 +104,7 @@ func (c *checker) wrote(op *operation, r apply.Response) {
 	switch op.kind {
 	case opDelete:
 		changed = r.DeleteRange.GetDeleted() > 0
-	case opSwap:
+	case opSwap, opTake, opGuarded:
 		changed = r.Txn.GetSucceeded()
 	case opCompact:
 		changed = false
@@ -189,7 +192,8 @@ func (c *checker) probed(among []*node) bool {
 
 // converged tells whether the cluster has done, after healing, all that it must do.
 func (c *checker) converged() bool {
-	if c.w.load.flying > 0 || !c.probed(c.w.nodes) || !c.w.watch.caughtUp() {
+	if c.w.load.flying > 0 || c.w.hold.flying > 0 || !c.w.hold.check.allGone() ||
+		!c.probed(c.w.nodes) || !c.w.watch.caughtUp() {
 		return false
 	}
 	first := c.w.nodes[0].stat

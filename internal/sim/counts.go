@@ -11,6 +11,7 @@ import (
 type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
+	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
 	WatchEvents, WatchNotices                                                            int
 	// CrashedAt counts crashes by the file operation that they struck, RoleChanges by the roles left and taken.
@@ -35,6 +36,8 @@ func (c *Counts) numbers() []struct {
 		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
 		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
 		{"watch events", &c.WatchEvents}, {"progress notices", &c.WatchNotices},
+		{"leases granted", &c.LeasesGranted}, {"renewals", &c.Renewals}, {"leases expired", &c.Expiries},
+		{"guarded writes", &c.GuardedWrites},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }

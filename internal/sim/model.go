@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 
 	"github.com/cespare/xxhash/v2"
@@ -22,22 +24,33 @@ type model struct {
 	epochs   map[uint64]uint64 // newest boot epoch seen of a member: commands of older ones are refused
 	revision int64
 	keys     map[string][]change // per key, by revision
-	changes  map[int64]change    // by revision
+	changes  map[int64][]change  // by revision, in order
+	leases   map[int64]*modelLease
+	// ended is told of the end of a lease: whether it expired, and at which revision its keys were gone, 0 if it had none.
+	ended func(id int64, expired bool, revision int64)
+}
+
+type modelLease struct {
+	seconds int64
+	keys    map[string]bool
 }
 
 // change is what happened to a key at a revision.
 type change struct {
 	revision int64
+	sub      int64 // place within the revision
 	key      string
 	value    string
 	deleted  bool
+	created  int64 // revision at which the key came to be
+	lease    int64
 }
 
 func newModel() *model {
 	return &model{
 		index: 1, revision: 1, // as a new cluster starts
 		hashes: map[uint64]uint64{}, done: map[apply.RequestID]bool{}, epochs: map[uint64]uint64{},
-		keys: map[string][]change{}, changes: map[int64]change{},
+		keys: map[string][]change{}, changes: map[int64][]change{}, leases: map[int64]*modelLease{},
 	}
 }
 
@@ -48,12 +61,16 @@ func (c change) String() string {
 	return fmt.Sprintf("put of %s=%s", c.key, c.value)
 }
 
-// firstIn returns the first change that a watcher wants from one revision up to another.
-func (m *model) firstIn(spec *watch.Spec, from, to int64) (change, bool) {
+// firstIn returns the first change that a watcher wants from one place in the history on, up to a revision.
+func (m *model) firstIn(spec *watch.Spec, from, sub, to int64) (change, bool) {
 	for r := from; r <= to; r++ {
-		c, ok := m.changes[r]
-		if ok && (c.deleted && !spec.NoDelete || !c.deleted && !spec.NoPut) && spec.Contains(c.key) {
-			return c, true
+		for _, c := range m.changes[r] {
+			if r == from && c.sub < sub {
+				continue
+			}
+			if (c.deleted && !spec.Has(watch.NoDelete) || !c.deleted && !spec.Has(watch.NoPut)) && spec.Contains(c.key) {
+				return c, true
+			}
 		}
 	}
 	return change{}, false
@@ -69,11 +86,50 @@ func (m *model) at(key string, revision int64) (change, bool) {
 	return h[i-1], true
 }
 
-func (m *model) record(c change) {
+// record makes a revision of changes.
+func (m *model) record(changes ...change) {
 	m.revision++
-	c.revision = m.revision
-	m.keys[c.key] = append(m.keys[c.key], c)
-	m.changes[c.revision] = c
+	for i := range changes {
+		c := &changes[i]
+		c.revision, c.sub, c.created = m.revision, int64(i), m.revision
+		if before, ok := m.at(c.key, m.revision); ok {
+			c.created = before.created
+			if l := m.leases[before.lease]; l != nil {
+				delete(l.keys, c.key)
+			}
+		}
+		if l := m.leases[c.lease]; l != nil {
+			l.keys[c.key] = true
+		}
+		m.keys[c.key] = append(m.keys[c.key], *c)
+	}
+	m.changes[m.revision] = changes
+}
+
+// put makes the change of a put, unless its lease does not exist.
+func (m *model) put(r *pb.PutRequest) {
+	if r.Lease == 0 || m.leases[r.Lease] != nil {
+		m.record(change{key: string(r.Key), value: string(r.Value), lease: r.Lease})
+	}
+}
+
+// revoke ends a lease: its keys go in order, in one revision.
+func (m *model) revoke(id int64, expired bool) {
+	l := m.leases[id]
+	if l == nil {
+		return
+	}
+	var gone []change
+	for _, key := range slices.Sorted(maps.Keys(l.keys)) {
+		gone = append(gone, change{key: key, deleted: true})
+	}
+	revision := int64(0)
+	if len(gone) > 0 {
+		m.record(gone...)
+		revision = m.revision
+	}
+	delete(m.leases, id)
+	m.ended(id, expired, revision)
 }
 
 func (m *model) replay(e *raftpb.Entry) error {
@@ -90,27 +146,43 @@ func (m *model) replay(e *raftpb.Entry) error {
 			continue
 		}
 		m.done[c.ID], m.epochs[c.ID.Member] = true, c.ID.Epoch
+		if c.Term != 0 && c.Term != e.GetTerm() {
+			continue
+		}
 		r := &pb.InternalRaftRequest{}
 		if err := proto.Unmarshal(c.Request, r); err != nil {
 			return err
 		}
 		switch {
 		case r.Put != nil:
-			m.record(change{key: string(r.Put.Key), value: string(r.Put.Value)})
+			m.put(r.Put)
+		case r.LeaseGrant != nil:
+			if m.leases[r.LeaseGrant.ID] == nil {
+				m.leases[r.LeaseGrant.ID] = &modelLease{seconds: r.LeaseGrant.TTL, keys: map[string]bool{}}
+			}
+		case r.LeaseRevoke != nil:
+			m.revoke(r.LeaseRevoke.ID, c.Term != 0)
 		case r.DeleteRange != nil:
 			key := string(r.DeleteRange.Key)
 			if _, ok := m.at(key, m.revision); ok {
 				m.record(change{key: key, deleted: true})
 			}
 		case r.Txn != nil:
-			want := r.Txn.Compare[0]
-			now, _ := m.at(string(want.Key), m.revision)
-			if put := r.Txn.Success[0].GetRequestPut(); now.revision == want.GetModRevision() {
-				m.record(change{key: string(put.Key), value: string(put.Value)})
+			if m.holds(r.Txn.Compare[0]) {
+				m.put(r.Txn.Success[0].GetRequestPut())
 			}
 		}
 	}
 	return nil
+}
+
+// holds evaluates the compares that clients here use.
+func (m *model) holds(c *pb.Compare) bool {
+	now, _ := m.at(string(c.Key), m.revision)
+	if c.Target == pb.Compare_CREATE {
+		return now.created == c.GetCreateRevision()
+	}
+	return now.revision == c.GetModRevision()
 }
 
 // applied takes what a node applied. The first node to reach an index feeds the model; all others must have applied the
@@ -152,13 +224,22 @@ func (c *checker) answersFit() {
 // contradicts says what the log tells against an answer, or "".
 func (m *model) contradicts(o *operation) string {
 	now, found := m.at(o.key, o.revision)
-	made := m.changes[o.revision]
+	var made change
+	if all := m.changes[o.revision]; len(all) == 1 { // of the clients' own writes, each makes one change
+		made = all[0]
+	}
 	wrote := made.key == o.key && !made.deleted && made.value == o.value
 	switch {
 	case o.revision > m.revision:
 		return "no such revision is in the log"
-	case (o.kind == opPut || o.kind == opUnique || o.kind == opSwap && o.swapped) && !wrote:
+	case (o.kind == opPut || o.kind == opUnique || o.kind == opAttach || o.swapped) && !wrote:
 		return "the log made another change there"
+	case o.kind == opTake && !o.swapped && !found:
+		return "nobody had the lock"
+	case o.kind == opGuarded:
+		if lock, _ := m.at(o.lock, o.revision); o.swapped != (lock.created == o.expected) {
+			return fmt.Sprintf("the lock guarded by revision %d was made at %d then", o.expected, lock.created)
+		}
 	case o.kind == opSwap && !o.swapped && now.revision == o.expected:
 		return "the key was as the compare wanted it"
 	case o.kind == opDelete && o.deleted && !(made.key == o.key && made.deleted):

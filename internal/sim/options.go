@@ -36,6 +36,7 @@ type Options struct {
 	Keys               int
 	OperationsInFlight int
 	Watchers           int           // clients that follow the store
+	Holders            int           // clients that hold leases
 	RecentRows         int           // of the history that stays in memory
 	ThinkMean          time.Duration // mean time between the end of a client's operation and its next
 }
@@ -103,5 +104,6 @@ func Draw(rng *rand.Rand) Options {
 			o.AllAtOnce = rng.Float64() * 0.3
 		}
 	}
+	o.Holders = rng.IntN(5) // last, so that the seeds of before mean what they meant
 	return o
 }

@@ -23,7 +23,8 @@ type follower struct {
 	name   string
 	spec   watch.Spec
 	pace   time.Duration // mean time until it has read what it was given
-	next   int64         // the first revision that it has not seen; only grows
+	next   int64         // the first revision of which it has not seen all; only grows
+	sub    int64         // and its first change that it has not seen
 	node   *node         // where it is connected; nil while it is not
 	life   int           // of the node when it connected
 	visit  int           // grows with each connection: what an earlier one left behind does nothing
@@ -34,7 +35,11 @@ func newWatchers(w *world, rng *rand.Rand) *watchers {
 	l := &watchers{w: w, rng: rng}
 	for i := range w.opt.Watchers {
 		f := &follower{l: l, name: fmt.Sprintf("watcher %d", i+1), next: 1}
-		f.spec = watch.Spec{PrevKV: rng.IntN(2) == 0, Notify: rng.IntN(2) == 0}
+		for i, o := range []watch.Options{watch.PrevKV, watch.Notify, watch.NoPut, watch.NoDelete} {
+			if rng.IntN([]int{2, 2, 8, 8}[i]) == 0 {
+				f.spec.Options |= o
+			}
+		}
 		switch rng.IntN(4) {
 		case 0:
 			f.spec.Key = fmt.Sprintf("k%d", rng.IntN(w.opt.Keys))
@@ -43,7 +48,6 @@ func newWatchers(w *world, rng *rand.Rand) *watchers {
 		default:
 			f.spec.Key, f.spec.End = "\x00", "\x00"
 		}
-		f.spec.NoPut, f.spec.NoDelete = rng.IntN(8) == 0, rng.IntN(8) == 0
 		f.pace = time.Duration(1+rng.IntN(20)) * time.Millisecond
 		if rng.IntN(3) == 0 {
 			f.pace = time.Duration(1+rng.IntN(3)) * time.Second
@@ -141,7 +145,7 @@ func (f *follower) see(n *node, r *watch.Response) {
 		if r.Compacted <= f.next {
 			f.l.w.violation("%s, at revision %d, ended by node %d for a compaction at %d", f.name, f.next, n.index+1, r.Compacted)
 		}
-		f.next = r.Compacted
+		f.next, f.sub = r.Compacted, 0
 		f.leave()
 		return
 	}
@@ -150,10 +154,11 @@ func (f *follower) see(n *node, r *watch.Response) {
 	}
 	f.l.w.count.WatchEvents += len(r.Events)
 	if len(r.Events) > 0 {
+		f.whole(n)
 		return
 	}
 	f.l.w.count.WatchNotices++
-	if missed, ok := c.model.firstIn(&f.spec, f.next, r.Revision); ok {
+	if missed, ok := c.model.firstIn(&f.spec, f.next, f.sub, r.Revision); ok {
 		f.l.w.violation("%s is told by node %d of progress up to %d, and was not given the %s at %d", f.name, n.index+1,
 			r.Revision, missed, missed.revision)
 	}
@@ -162,26 +167,34 @@ func (f *follower) see(n *node, r *watch.Response) {
 
 func (f *follower) event(n *node, e *watch.Event) {
 	m := f.l.w.check.model
-	want, ok := m.firstIn(&f.spec, f.next, e.Rev.Main)
-	if !ok || want.revision != e.Rev.Main || want.key != string(e.KV.Key) || want.value != string(e.KV.Value) || want.deleted != e.Delete {
+	want, ok := m.firstIn(&f.spec, f.next, f.sub, e.Rev.Main)
+	if !ok || want.revision != e.Rev.Main || want.sub != e.Rev.Sub || want.key != string(e.KV.Key) || want.value != string(e.KV.Value) || want.deleted != e.Delete {
 		f.l.w.violation("%s, at revision %d, is given by node %d %s=%s at %d (deletion %t), the history has %s at %d", f.name, f.next,
 			n.index+1, e.KV.Key, e.KV.Value, e.Rev.Main, e.Delete, want, want.revision)
 		return
 	}
-	if f.spec.PrevKV && e.Rev.Main > n.view.KV.CompactRevision() {
+	if f.spec.Has(watch.PrevKV) && e.Rev.Main > n.view.KV.CompactRevision() {
 		prev, ok := m.at(want.key, want.revision-1)
 		if ok != (e.Prev != nil) || ok && prev.value != string(e.Prev.Value) {
 			f.l.w.violation("%s is given by node %d the %s at %d with %v before it, the history has %s", f.name, n.index+1, want,
 				want.revision, e.Prev, prev)
 		}
 	}
-	f.next = e.Rev.Main + 1
+	f.next, f.sub = e.Rev.Main, e.Rev.Sub+1
+}
+
+// whole ends a response: a revision comes in one, with all its changes.
+func (f *follower) whole(n *node) {
+	if missing, ok := f.l.w.check.model.firstIn(&f.spec, f.next, f.sub, f.next); ok {
+		f.l.w.violation("%s is given by node %d a part of revision %d, without the %s", f.name, n.index+1, f.next, missing)
+	}
+	f.next, f.sub = f.next+1, 0
 }
 
 // caughtUp tells whether every client has seen all there is.
 func (l *watchers) caughtUp() bool {
 	for _, f := range l.all {
-		if _, missing := l.w.check.model.firstIn(&f.spec, f.next, l.w.check.model.revision); missing {
+		if _, missing := l.w.check.model.firstIn(&f.spec, f.next, f.sub, l.w.check.model.revision); missing {
 			return false
 		}
 	}

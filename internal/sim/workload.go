@@ -26,9 +26,10 @@ type operation struct {
 	// read only
 	found       bool
 	modRevision int64
-	swapped     bool  // swap only: the compare held
-	expected    int64 // swap only: the mod revision compared with
-	deleted     bool  // delete only: there was something to delete
+	swapped     bool   // swap only: the compare held
+	expected    int64  // swap only: the mod revision compared with; of a guarded write, the lock's create revision
+	lock        string // guarded write only: the key that guards it
+	deleted     bool   // delete only: there was something to delete
 	got         string
 }
 
@@ -41,6 +42,9 @@ const (
 	opSwap    opKind = "swap" // put if the key is unchanged since it was read
 	opCompact opKind = "compact"
 	opGet     opKind = "get"
+	opAttach  opKind = "put with lease"
+	opTake    opKind = "lock"          // put if the key does not exist
+	opGuarded opKind = "guarded write" // put if the lock is the one that the client took
 )
 
 // clientPatience is when a client stops waiting; the outcome is unknown from then on.

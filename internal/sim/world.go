@@ -23,6 +23,7 @@ type world struct {
 	net     *network
 	load    *workload
 	watch   *watchers
+	hold    *holders
 	check   *checker
 	faulty  bool   // in the first phase
 	core    []bool // the nodes that must make progress in the second
@@ -51,6 +52,7 @@ func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
 	}
 	w.load = newWorkload(w, rand.New(rand.NewPCG(seed, 0x53)))
 	w.watch = newWatchers(w, rand.New(rand.NewPCG(seed, 0x54)))
+	w.hold = newHolders(w, rand.New(rand.NewPCG(seed, 0x55)))
 	return w, nil
 }
 
@@ -89,6 +91,7 @@ func (w *world) run() {
 	}
 	w.load.start()
 	w.watch.start()
+	w.hold.start()
 	w.planPartition()
 	w.planClog()
 	w.planCrash()
@@ -163,6 +166,7 @@ func (w *world) healCore() {
 
 func (w *world) healAll() {
 	w.trace.event(w.queue.now, 0, "heal all")
+	w.hold.check.healed = w.queue.now
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false

@@ -106,8 +106,7 @@ var bugs = []Bug{
 		Edits: []Edit{{
 			File: "storage/apply/machine.go",
 			Old: `	m.publish()
-	out := Outcome{View: m.view, Results: results, Leases: m.leaseChanges}
-`,
+	out := Outcome{`,
 			New: `	m.hash = m.history.sum
 	var early backend.Batch
 	m.save(&early)
@@ -115,8 +114,7 @@ var bugs = []Bug{
 		return Outcome{}, err
 	}
 	m.publish()
-	out := Outcome{View: m.view, Results: results, Leases: m.leaseChanges}
-`,
+	out := Outcome{`,
 		}},
 	},
 	{
@@ -241,6 +239,75 @@ var bugs = []Bug{
 			File: "storage/watch/work.go",
 			Old:  "\t\t\td.Compacted = v.CompactRevision()\n",
 			New:  "\t\t\td.Next = v.CompactRevision()\n",
+		}},
+	},
+	{
+		Name: "lease-unconfirmed",
+		What: "The leader confirms a renewal before a quorum knows of it: one that was cut off says yes, its successor has " +
+			"never heard of it, and the lease expires before its time.",
+		Edits: []Edit{{
+			File: "raftnode/leaseround.go",
+			Old:  "if quorum, _ := n.quorum(); len(r.acks) < quorum {",
+			New:  "if quorum, _ := n.quorum(); len(r.acks) < min(quorum, 1) {",
+		}},
+	},
+	{
+		Name: "lease-own-table",
+		What: "A new leader believes its own table instead of asking a quorum: renewals that it took no part in are lost, and " +
+			"a lease expires before its time.",
+		Edits: []Edit{{
+			File: "raftnode/leasesurvey.go",
+			Old:  "if 1+len(d.page.answers) < quorum {",
+			New:  "if 1+len(d.page.answers) < min(quorum, 1) {",
+		}},
+	},
+	{
+		Name: "lease-any-term",
+		What: "Voters take part in the rounds of a leader whose term is over: it confirms renewals that its successor, which " +
+			"has asked before, does not know, and a lease expires before its time.",
+		Edits: []Edit{{
+			File: "raftnode/leaseround.go",
+			Old:  "if n.raw == nil || m.GetTerm() != n.mem.hard.GetTerm() ||",
+			New:  "if n.raw == nil ||",
+		}},
+	},
+	{
+		Name: "lease-forgotten",
+		What: "A new leader takes one table that is certain for enough, although another member forgot in a restart what only " +
+			"that one knew: a lease expires before its time.",
+		Edits: []Edit{{
+			File: "raftnode/leasesurvey.go",
+			Old:  "certain > voters-quorum {",
+			New:  "certain > min(voters-quorum, 0) {",
+		}},
+	},
+	{
+		Name: "lease-tick-clock",
+		What: "Deadlines are counted from the last tick, not from now: a lease expires up to a tick before its time.",
+		Edits: []Edit{{
+			File: "raftnode/lease.go",
+			Old:  "return n.leases.clock.read(n.env.Clock.Now()) }",
+			New:  "return n.leases.clock.now }",
+		}},
+	},
+	{
+		Name: "lease-old-state",
+		What: "The leader says that there is no such lease before it has applied what the asker has: a lease is denied that " +
+			"was granted, or confirmed under a revision at which its keys were gone.",
+		Edits: []Edit{{
+			File: "raftnode/leaseround.go",
+			Old:  "case n.applied < it.applied, !found && n.applied < it.commit, len(r.items) == maxLeasesAsked,",
+			New:  "case len(r.items) == maxLeasesAsked,",
+		}},
+	},
+	{
+		Name: "lease-unsettled-look",
+		What: "A new leader says what remains of a lease before it has asked the others: less than was promised. This one was " +
+			"real.",
+		Edits: []Edit{{
+			File: "raftnode/leaseround.go",
+			Old:  "it.look && !d.settled:",
+			New:  "false:",
 		}},
 	},
 }
