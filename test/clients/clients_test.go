@@ -17,7 +17,6 @@ const failoverTimeout = 30 * time.Second
 // startCluster runs three nodes that have what all of these clients need.
 func startCluster(t *testing.T) *cluster.Cluster {
 	t.Helper()
-	cluster.Need(t, cluster.Server(t), "Watch", "Lease")
 	return cluster.Start(t, cluster.Config{})
 }
 

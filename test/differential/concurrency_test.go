@@ -31,7 +31,6 @@ const contestTimeout = 10 * time.Second
 // services. A model knows who waits for whom, and so which calls have to be answered now; every answer is compared, with
 // its key and its revision. Nobody else writes, so revisions are the same.
 func TestLocksAndElections(t *testing.T) {
-	cluster.Need(t, cluster.Server(t), "Watch", "Lease", "Lock")
 	seed := setting(t, seedEnv, rand.Uint64())
 	t.Logf("repeat with: %s=%d go test -count=1 -run TestLocksAndElections ./differential", seedEnv, seed)
 	a := newArena(t, seed)
@@ -181,30 +180,37 @@ func (a *arena) op() {
 	}
 	queue := a.queues[name]
 	lock := strings.HasPrefix(name, "lock")
-	switch n := a.rng.IntN(100); {
-	case n < 30 && len(queue) < 4:
+	var ops []func()
+	can := func(possible bool, weight int, op func()) {
+		for range weight {
+			if possible {
+				ops = append(ops, op)
+			}
+		}
+	}
+	some := len(queue) > 0
+	can(len(queue) < 4, 3, func() {
 		a.join(&contestant{name: name, lease: a.grant(), value: fmt.Sprint("v", a.rng.IntN(100))}, lock)
-	case n < 36 && len(queue) > 0: // the one who has it asks again
+	})
+	can(some, 1, func() { // the one who has it asks again
 		again := &contestant{name: name, lease: queue[0].lease, value: queue[0].value}
 		if !lock {
 			again.value = fmt.Sprint("again", a.rng.IntN(100))
 			queue[0].value = again.value
 		}
 		a.again(again, queue[0], lock)
-	case n < 55 && len(queue) > 0:
-		a.leave(queue[0], lock)
-	case n < 62 && len(queue) > 0:
-		a.revoke(queue[a.rng.IntN(len(queue))])
-	case n < 68 && len(queue) > 1:
-		a.giveUp(queue[1+a.rng.IntN(len(queue)-1)], lock)
-	case n < 72 && lock:
+	})
+	can(some, 3, func() { a.leave(queue[0], lock) })
+	can(some, 1, func() { a.revoke(queue[a.rng.IntN(len(queue))]) })
+	can(len(queue) > 1, 1, func() { a.giveUp(queue[1+a.rng.IntN(len(queue)-1)], lock) })
+	can(lock, 1, func() {
 		a.say("unlock: nothing", "")
 		a.both(func(side, node int) answer {
 			return plain(a.lock[side][node].Unlock(a.t.Context(), &v3lockpb.UnlockRequest{Key: []byte("no/such/key")}))
 		})
-	case n < 85 && !lock && len(queue) > 0:
-		a.proclaim(queue[0].leader, fmt.Sprint("p", a.rng.IntN(100)), queue[0])
-	case n < 90 && !lock && len(a.lost) > 0:
+	})
+	can(!lock && some, 2, func() { a.proclaim(queue[0].leader, fmt.Sprint("p", a.rng.IntN(100)), queue[0]) })
+	can(!lock && len(a.lost) > 0, 2, func() {
 		lost := a.lost[a.rng.IntN(len(a.lost))]
 		if a.rng.IntN(2) == 0 {
 			a.proclaim(lost, "too late", nil)
@@ -212,11 +218,10 @@ func (a *arena) op() {
 		}
 		a.say("resign: lost", "%s", lost.Key)
 		a.resign(lost)
-	case n < 96 && !lock:
-		a.leaderOf(name)
-	default:
-		a.wrong()
-	}
+	})
+	can(!lock, 2, func() { a.leaderOf(name) })
+	can(true, 1, a.wrong)
+	ops[a.rng.IntN(len(ops))]()
 	a.observe()
 }
 

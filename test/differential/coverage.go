@@ -14,8 +14,10 @@ import (
 // coverage counts kinds of requests, options and answers.
 type coverage map[string]int
 
-// wantedKinds are what a run of full length has to have met.
-func wantedKinds(leases bool) []string {
+// wanted are the kinds that a run of full length has to have met.
+var wanted = wantedKinds()
+
+func wantedKinds() []string {
 	kinds := []string{
 		"put", "put prev_kv: none", "put prev_kv: pair", "put ignore_value", "put ignore_lease", "put both ignored", "put lease",
 		"put empty value", "put in txn",
@@ -72,19 +74,17 @@ func wantedKinds(leases bool) []string {
 			kinds = append(kinds, fmt.Sprintf("if %s %s", pb.Compare_CompareTarget(target), pb.Compare_CompareResult(relation)))
 		}
 	}
-	if leases {
-		kinds = append(kinds, "grant", "revoke", "ttl", "ttl keys", "keepalive", "leases", "leases: some", "grant id 0", "ttl: alive",
-			"ttl: none", "ttl: attached", "keepalive: alive", "keepalive: none",
-			"grant: error FailedPrecondition: etcdserver: lease already exists",
-			"grant: error OutOfRange: etcdserver: too large lease TTL",
-			"revoke: error NotFound: etcdserver: requested lease not found")
-	}
+	kinds = append(kinds, "grant", "revoke", "ttl", "ttl keys", "keepalive", "leases", "leases: some", "grant id 0", "ttl: alive",
+		"ttl: none", "ttl: attached", "keepalive: alive", "keepalive: none",
+		"grant: error FailedPrecondition: etcdserver: lease already exists",
+		"grant: error OutOfRange: etcdserver: too large lease TTL",
+		"revoke: error NotFound: etcdserver: requested lease not found")
 	return kinds
 }
 
 // missing returns the wanted kinds that were not met.
-func (c coverage) missing(leases bool) (missing []string) {
-	for _, kind := range wantedKinds(leases) {
+func (c coverage) missing() (missing []string) {
+	for _, kind := range wanted {
 		if c[kind] == 0 {
 			missing = append(missing, kind)
 		}

@@ -44,11 +44,11 @@ func TestDifferential(t *testing.T) {
 	etcd := start(t, cluster.Config{Nodes: 1, Program: cluster.Etcd(t), Flags: etcdFlags})
 	ours := start(t, cluster.Config{Nodes: 3})
 	r := newRunner(newPair(etcd, ours))
-	r.pair.leases, r.pair.etcd = ours.Program.Has("Lease"), ours.Program.IsEtcd()
+	r.pair.leases, r.pair.etcd = true, ours.Program.IsEtcd()
 	begin := time.Now()
 	// What chance left out of a full run gets a few histories more.
 	unfinished := func() bool {
-		return r.requests >= fullRun && r.requests < requests+20_000 && len(r.coverage.missing(r.pair.leases)) > 0
+		return r.requests >= fullRun && r.requests < requests+20_000 && len(r.coverage.missing()) > 0
 	}
 	for n := uint64(0); r.requests < requests || time.Since(begin) < soak || unfinished(); n++ {
 		if n%50 == 49 {
@@ -77,7 +77,7 @@ func TestDifferential(t *testing.T) {
 	t.Logf("repeat with: %s=%d %s=%d go test -count=1 -run TestDifferential ./differential", seedEnv, seed, requestsEnv, requests)
 	t.Logf("decisions, and how often an exception was made:\n%s", r.pair.exceptions)
 	t.Logf("kinds of requests and answers:\n%s", r.coverage)
-	if missing := r.coverage.missing(r.pair.leases); r.requests >= fullRun && len(missing) > 0 {
+	if missing := r.coverage.missing(); r.requests >= fullRun && len(missing) > 0 {
 		t.Errorf("never met: %q", missing)
 	}
 }

@@ -36,7 +36,6 @@ var shortLeases = []shortLease{
 // TestShortLeases lets leases expire on both systems: the same TTLs, the keys of each gone in one revision, in order, not
 // before the TTL and not much later.
 func TestShortLeases(t *testing.T) {
-	cluster.Need(t, cluster.Server(t), "Watch", "Lease")
 	systems := []*processes{
 		start(t, cluster.Config{Nodes: 1, Program: cluster.Etcd(t), Flags: etcdFlags}),
 		start(t, cluster.Config{}),

@@ -449,6 +449,13 @@ func (p *play) settleStream(sd *side, i int, st *stream, history []*mvccpb.Event
 		}
 		st.mu.Lock()
 		events := w.events
+		for i := range min(w.initial, len(w.want), len(events)) {
+			if st.etcd && events[i].PrevKv == nil && w.want[i].PrevKv != nil {
+				events[i].PrevKv = w.want[i].PrevKv
+				p.exceptions["first prev_kv"]++
+			}
+		}
+		w.initial = 0
 		st.mu.Unlock()
 		if err := alikeEvents(w.want, events); err != nil {
 			return fmt.Errorf("%s, stream %d, watch %d (%s): %w", sd.name, i, w.id,

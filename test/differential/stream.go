@@ -45,6 +45,7 @@ type watcher struct {
 	events  []*mvccpb.Event
 	partial bool // the last response was a fragment with more to come
 	size    int  // of the last response
+	initial int  // events of the first response, until they are compared
 	ended   bool
 
 	want []*mvccpb.Event // so far
@@ -224,6 +225,9 @@ func (s *stream) notified(r *pb.WatchResponse) {
 	}
 	if r.Fragment {
 		s.pieces++
+	}
+	if len(w.events) == 0 {
+		w.initial = len(r.Events)
 	}
 	w.events = append(w.events, r.Events...)
 	w.partial, w.size = r.Fragment, size

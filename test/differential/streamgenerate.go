@@ -44,9 +44,7 @@ func (g *generator) store() act {
 	case 0, 1:
 		n, next = 1+g.rng.IntN(5), g.calm
 	case 2:
-		if g.leases {
-			next = g.lease
-		}
+		next = g.lease
 	}
 	for len(a.calls) < n {
 		request := next()

@@ -29,7 +29,6 @@ const progressFlag = "--watch-progress-notify-interval=100ms"
 
 // TestStreams runs random histories of requests and watches against etcd and the server under test.
 func TestStreams(t *testing.T) {
-	cluster.Need(t, cluster.Server(t), "Watch")
 	acts := int(setting(t, actsEnv, defaultActs))
 	if testing.Short() {
 		acts = min(acts, shortActs)
@@ -47,7 +46,7 @@ func TestStreams(t *testing.T) {
 	begin := time.Now()
 	done := 0
 	for n := uint64(0); done < acts || time.Since(begin) < soak ||
-		done >= fullActs && done < acts+extraActs && len(stage.counts.missingOfStreams(stage.pair.leases)) > 0; n++ {
+		done >= fullActs && done < acts+extraActs && len(stage.counts.missingOfStreams()) > 0; n++ {
 		length := historyActs
 		if soak == 0 && done < acts {
 			length = min(length, acts-done)
@@ -78,14 +77,13 @@ func TestStreams(t *testing.T) {
 		stage.counts["events etcd"], stage.counts["events "+stage.got.name])
 	t.Logf("decisions, and how often an exception was made:\n%s", streamExceptions(stage.exceptions))
 	t.Logf("kinds of acts and answers:\n%s", stage.counts)
-	if missing := stage.counts.missingOfStreams(stage.pair.leases); done >= fullActs && len(missing) > 0 {
+	if missing := stage.counts.missingOfStreams(); done >= fullActs && len(missing) > 0 {
 		t.Errorf("never met: %q", missing)
 	}
 }
 
 // TestReplayStreams runs the scripts of testdata/streams: those that failed runs of TestStreams left, and some by hand.
 func TestReplayStreams(t *testing.T) {
-	cluster.Need(t, cluster.Server(t), "Watch", "Lease")
 	files, err := filepath.Glob("testdata/streams/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("find scripts: %v (%d files)", err, len(files))
@@ -131,7 +129,7 @@ func newStageOf(want, got *processes) *stage {
 	if s.got.name == s.want.name {
 		s.got.name = "etcd under test"
 	}
-	s.pair.leases, s.pair.etcd = got.Program.Has("Lease"), got.Program.IsEtcd()
+	s.pair.leases, s.pair.etcd = true, got.Program.IsEtcd()
 	return s
 }
 
@@ -185,7 +183,7 @@ func (s *stage) random(seed uint64, length int) ([]act, int64, error) {
 		if sent >= length {
 			return nil, nil
 		}
-		g := &generator{state: at, rng: rng, leases: s.pair.leases}
+		g := &generator{state: at, rng: rng, leases: true}
 		g.skipped = func(request any) bool { return s.pair.exceptions.skipped(at, request) }
 		acts := g.act()
 		sent += len(acts)
