@@ -75,9 +75,8 @@ func (w *watchServer) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.
 // watchStream is one call of Watch.
 type watchStream struct {
 	*watchServer
-	feed    *watchFeed
-	stream  grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]
-	encoder eventEncoder // used by carryOut only
+	feed   *watchFeed
+	stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]
 	// sent tells receive, which waits if too many replies do, that some have gone. carryOut never waits for it.
 	sent chan struct{}
 }
@@ -160,12 +159,11 @@ func (s *watchStream) carryOut(ctx context.Context, work *watch.Work) error {
 	if err != nil {
 		return err
 	}
-	for i := range responses {
-		if err := s.send(&responses[i]); err != nil {
+	if len(responses) > 0 {
+		if err := s.send(responses); err != nil {
 			return err
 		}
 	}
-	s.encoder.forget()
 	s.feed.report(work)
 	return nil
 }
@@ -212,9 +210,20 @@ func refusal(err error) string {
 
 var compactedReason = rpctypes.ErrorDesc(rpctypes.ErrGRPCCompacted)
 
-// send sends the events of one watcher, or its end, or a notice of progress.
-func (s *watchStream) send(r *watch.Response) error {
-	header := s.header.identify(&pb.ResponseHeader{Revision: r.Revision})
+// send sends what was collected, at one revision.
+func (s *watchStream) send(responses []watch.Response) error {
+	header := s.header.identify(&pb.ResponseHeader{Revision: responses[0].Revision})
+	encoder := newResponseEncoder(header, len(responses))
+	for i := range responses {
+		if err := s.sendOne(&responses[i], header, encoder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendOne sends the events of one watcher, or its end, or a notice of progress.
+func (s *watchStream) sendOne(r *watch.Response, header *pb.ResponseHeader, encoder *responseEncoder) error {
 	if r.Compacted > 0 {
 		return s.stream.Send(&pb.WatchResponse{
 			Header: header, WatchId: r.ID, Canceled: true, CompactRevision: r.Compacted, CancelReason: compactedReason,
@@ -224,7 +233,7 @@ func (s *watchStream) send(r *watch.Response) error {
 		return s.stream.Send(&pb.WatchResponse{Header: header, WatchId: r.ID})
 	}
 	s.metrics.watchEvents.Add(float64(len(r.Events)))
-	m := s.encoder.response(header, r.ID, r.Events)
+	m := encoder.response(r.ID, r.Events)
 	if limit := s.limits.RequestBytes + messageOverheadBytes; r.Fragment && mem.BufferSlice(m).Len() >= limit {
 		return sendFragments(watchResponse(header, r), limit, s.stream.Send)
 	}

@@ -231,10 +231,9 @@ func TestEncodedResponse(t *testing.T) {
 	kv := func(i int) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: fmt.Append(nil, "key", i), Value: make([]byte, i*100), ModRevision: int64(i + 2), CreateRevision: 2, Version: 1}
 	}
-	var encoder eventEncoder
 	for _, id := range []int64{0, 1, -1, 1 << 40} {
 		for _, h := range []*pb.ResponseHeader{{}, {ClusterId: math.MaxUint64, MemberId: math.MaxUint64, Revision: math.MaxInt64, RaftTerm: math.MaxUint64}} {
-			r := &watch.Response{ID: id}
+			r, encoder := &watch.Response{ID: id}, newResponseEncoder(h, 1) // more than it was told of
 			for i := range 4 {
 				e := watch.Event{Event: &mvcc.Event{KV: kv(i), Delete: i == 2}}
 				if i%2 == 1 {
@@ -246,7 +245,7 @@ func TestEncodedResponse(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got := mem.BufferSlice(encoder.response(h, id, r.Events)).Materialize(); !bytes.Equal(got, want) {
+					if got := mem.BufferSlice(encoder.response(id, r.Events)).Materialize(); !bytes.Equal(got, want) {
 						t.Errorf("watch %d, header %v, %d events:\ngot  %x\nwant %x", id, h, len(r.Events), got, want)
 					}
 				}

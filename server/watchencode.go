@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/binary"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -34,25 +35,41 @@ const (
 // encodedMessage is a message in its wire form, for countingCodec.
 type encodedMessage mem.BufferSlice
 
-// eventEncoder keeps the events that it encoded last.
-type eventEncoder struct {
-	events  []watch.Event
+// responseEncoder makes the responses of one piece of work. They share the header, and often the events.
+type responseEncoder struct {
+	header  mem.Buffer
+	events  []watch.Event // those encoded last
 	encoded mem.Buffer
+	// Room for what differs, taken in one piece.
+	ids     []byte
+	buffers []mem.Buffer
+}
+
+func newResponseEncoder(h *pb.ResponseHeader, responses int) *responseEncoder {
+	return &responseEncoder{
+		header:  mem.SliceBuffer(encodeHeader(h)),
+		ids:     make([]byte, 0, responses*maxWatchIDBytes),
+		buffers: make([]mem.Buffer, 0, responses*3),
+	}
 }
 
 // response returns a WatchResponse with events.
-func (c *eventEncoder) response(h *pb.ResponseHeader, id int64, events []watch.Event) encodedMessage {
+func (c *responseEncoder) response(id int64, events []watch.Event) encodedMessage {
 	if c.encoded == nil || !slices.Equal(c.events, events) {
 		c.events, c.encoded = events, mem.SliceBuffer(encodeEvents(events))
 	}
-	return encodedMessage{mem.SliceBuffer(encodeStart(h, id)), c.encoded}
+	from := len(c.ids)
+	c.ids = appendVarint(c.ids, fieldWatchID, uint64(id))
+	first := len(c.buffers)
+	c.buffers = append(c.buffers, c.header, mem.SliceBuffer(c.ids[from:len(c.ids):len(c.ids)]), c.encoded)
+	return c.buffers[first:len(c.buffers):len(c.buffers)]
 }
 
-// forget lets go of the events.
-func (c *eventEncoder) forget() { *c = eventEncoder{} }
+// maxWatchIDBytes is the most that a watch id takes in a response.
+const maxWatchIDBytes = 1 + binary.MaxVarintLen64
 
-// encodeStart returns everything of a WatchResponse but the events.
-func encodeStart(h *pb.ResponseHeader, id int64) []byte {
+// encodeHeader returns the header of a response.
+func encodeHeader(h *pb.ResponseHeader) []byte {
 	b := make([]byte, 0, 64)
 	b = protowire.AppendTag(b, fieldHeader, protowire.BytesType)
 	b = append(b, 0) // its length: well below 128
@@ -62,7 +79,7 @@ func encodeStart(h *pb.ResponseHeader, id int64) []byte {
 	b = appendVarint(b, fieldRevision, uint64(h.Revision))
 	b = appendVarint(b, fieldRaftTerm, h.RaftTerm)
 	b[start-1] = byte(len(b) - start)
-	return appendVarint(b, fieldWatchID, uint64(id))
+	return b
 }
 
 // encodeEvents returns the events of a WatchResponse.

@@ -69,7 +69,7 @@ type Response struct {
 	Fragment  bool // allowed
 	Events    []Event
 	Compacted int64
-	// Revision is the store's; in a notice everything up to it has been given.
+	// Revision is the store's, the same in all that one Collect returns; in a notice everything up to it has been given.
 	Revision int64
 }
 
