@@ -94,8 +94,8 @@ const (
 	defaultMaxPending      = 8_192
 	defaultMaxPendingBytes = 64 << 20
 	defaultMaxReads        = 1 << 16
-	defaultMaxLeaseCalls   = 1 << 16
 	defaultProgress        = 10 * time.Minute
+	defaultMaxLeaseCalls   = 1 << 16
 
 	// Raft settings that nobody should have to turn; reliability notes in docs/architecture.md.
 	maxSizePerMsg             = 512 << 10
@@ -141,8 +141,8 @@ func (c *Config) validate() error {
 	def(&c.BatchCommands, defaultBatchCommands)
 	def(&c.MaxPending, defaultMaxPending)
 	def(&c.MaxReads, defaultMaxReads)
-	def(&c.MaxLeaseCalls, defaultMaxLeaseCalls)
 	def(&c.ProgressInterval, defaultProgress)
+	def(&c.MaxLeaseCalls, defaultMaxLeaseCalls)
 	def(&c.MaxPendingBytes, defaultMaxPendingBytes)
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

@@ -305,8 +305,8 @@ func (n *Node) tick() {
 	n.snapshotTick(now)
 	n.fetchTick(now)
 	n.transferTick()
-	n.tickLeases(now)
 	n.watches.Tick(now)
+	n.tickLeases(now)
 	n.schedule()
 }
 

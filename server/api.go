@@ -104,6 +104,8 @@ type apiConfig struct {
 	LatencyHistograms bool
 	// Profiles adds Go's profiles to the HTTP endpoints. Whoever reaches them can slow the member down.
 	Profiles bool
+	// NoGateway leaves out the JSON gateway.
+	NoGateway bool
 	// Registry gets the metrics and is what /metrics serves. Default: a new one.
 	Registry *prometheus.Registry
 	// Origins that browsers may call the HTTP endpoints from; empty or "*" means all.
@@ -121,16 +123,20 @@ type api struct {
 	keepAlive  KeepAlive
 	metrics    *metrics
 	leadership *leadership
+	self       *inProcess
+	queues     *queues
+	watches    *watchServer // one for all servers: it bounds what its streams read at a time
 	sizes      func() (total, inUse int64)
 	guard      guard
 	// minLeaseTTL is in seconds.
 	minLeaseTTL int64
 	readLimit   time.Duration // how long a health check waits for a linearizable read
 	profiles    bool
+	gateway     bool
 	logger      hclog.Logger
 }
 
-// newAPI prepares the services; newGRPCServer and newHTTPServer serve them. Somebody has to run leadership.Run.
+// newAPI prepares the services; a clientPort serves them. Somebody has to run leadership.Run.
 func newAPI(n node, cfg apiConfig) *api {
 	limits := cfg.Limits.withDefaults()
 	registry, logger := cfg.Registry, cfg.Logger
@@ -145,7 +151,9 @@ func newAPI(n node, cfg apiConfig) *api {
 		minTTL = minLeaseTTL(cfg.ElectionTimeout, cfg.ElectionTimeout)
 	}
 	s := scrape{node: n, sizes: cfg.Sizes, quota: limits.QuotaBytes, member: cfg.MemberID}
-	return &api{
+	readLimit := 5*time.Second + 2*cfg.ElectionTimeout
+	self := newInProcess()
+	a := &api{
 		node:        n,
 		header:      header{clusterID: cfg.ClusterID, memberID: cfg.MemberID, node: n},
 		limits:      limits,
@@ -155,8 +163,13 @@ func newAPI(n node, cfg apiConfig) *api {
 		sizes:       cfg.Sizes,
 		guard:       newGuard(cfg.Origins, cfg.Hosts, logger),
 		minLeaseTTL: minTTL,
-		readLimit:   5*time.Second + 2*cfg.ElectionTimeout,
+		readLimit:   readLimit,
+		self:        self,
+		queues:      newQueues(self.conn, readLimit),
+		gateway:     !cfg.NoGateway,
 		profiles:    cfg.Profiles,
 		logger:      logger,
 	}
+	a.watches = newWatchServer(a)
+	return a
 }

@@ -133,6 +133,8 @@ type Config struct {
 	// that wants them and has nothing else to hear; default 10 min, which 0 stands for; less than 100 ms becomes 100 ms.
 	WatchProgressNotifyInterval time.Duration
 
+	// EnableGRPCGateway (--enable-grpc-gateway) serves every gRPC method as JSON over HTTP under /v3/; default on.
+	EnableGRPCGateway bool
 	// EnablePprof (--enable-pprof) serves Go's profiles under /debug/pprof/; default off. Whoever reaches them can slow
 	// the member down.
 	EnablePprof bool
@@ -180,6 +182,7 @@ func DefaultConfig() Config {
 		GRPCKeepAliveInterval:       2 * time.Hour,
 		GRPCKeepAliveTimeout:        20 * time.Second,
 		WatchProgressNotifyInterval: defaultProgressInterval,
+		EnableGRPCGateway:           true,
 		LogLevel:                    "info",
 		LogFormat:                   LogFormatJSON,
 		LogOutputs:                  []string{"stderr"},

@@ -6,6 +6,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/quorumkv/quorumkv/server/v3electionpb"
+	"github.com/quorumkv/quorumkv/server/v3lockpb"
 )
 
 // streamWorkers is how many goroutines gRPC keeps for handlers. One that is kept has grown its stack already; when all
@@ -15,28 +18,47 @@ const streamWorkers = 64
 // newGRPCServer returns a server with every client service registered. Services of etcd's that are not here answer
 // Unimplemented.
 func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
-	options := append([]grpc.ServerOption{
-		grpc.ForceServerCodecV2(newCountingCodec(a.metrics)),
-		grpc.ChainUnaryInterceptor(a.metrics.grpc.UnaryServerInterceptor(), a.unary),
-		grpc.ChainStreamInterceptor(a.metrics.grpc.StreamServerInterceptor(), a.stream),
-		grpc.MaxRecvMsgSize(a.limits.RequestBytes + messageOverheadBytes),
-		grpc.MaxSendMsgSize(math.MaxInt32), // a range may be as large as the store
+	options := append(a.serverOptions(),
 		grpc.MaxConcurrentStreams(a.limits.ConcurrentStreams),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.WaitForHandlers(true),
-	}, a.keepAlive.options()...)
+	)
+	options = append(options, a.keepAlive.options()...)
 	s := grpc.NewServer(append(options, extra...)...)
-
-	pb.RegisterKVServer(s, &kvServer{api: a})
-	pb.RegisterLeaseServer(s, &leaseServer{api: a})
-	pb.RegisterWatchServer(s, newWatchServer(a))
-	pb.RegisterClusterServer(s, &clusterServer{api: a})
-	pb.RegisterMaintenanceServer(s, &maintenanceServer{api: a})
+	a.registerServices(s)
 	registerHealth(s, a.leadership)
 
 	// Alert rules compare rates: a series that appears with its first error has none.
 	a.metrics.grpc.InitializeMetrics(s)
 	return s
+}
+
+// newInProcessServer returns the server at the other end of the member's connection to itself.
+func newInProcessServer(a *api) *grpc.Server {
+	s := grpc.NewServer(a.serverOptions()...)
+	a.registerServices(s)
+	return s
+}
+
+// serverOptions are what a call meets on its way to a service, wherever it comes from.
+func (a *api) serverOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCountingCodec(a.metrics)),
+		grpc.ChainUnaryInterceptor(a.metrics.grpc.UnaryServerInterceptor(), a.unary),
+		grpc.ChainStreamInterceptor(a.metrics.grpc.StreamServerInterceptor(), a.stream),
+		grpc.MaxRecvMsgSize(a.limits.RequestBytes + messageOverheadBytes),
+		grpc.MaxSendMsgSize(math.MaxInt32), // a range may be as large as the store
+		grpc.WaitForHandlers(true),
+	}
+}
+
+func (a *api) registerServices(s *grpc.Server) {
+	pb.RegisterKVServer(s, &kvServer{api: a})
+	pb.RegisterLeaseServer(s, &leaseServer{api: a})
+	pb.RegisterWatchServer(s, a.watches)
+	pb.RegisterClusterServer(s, &clusterServer{api: a})
+	pb.RegisterMaintenanceServer(s, &maintenanceServer{api: a})
+	v3lockpb.RegisterLockServer(s, &lockServer{queues: a.queues})
+	v3electionpb.RegisterElectionServer(s, &electionServer{queues: a.queues})
 }
 
 func (k KeepAlive) options() []grpc.ServerOption {

@@ -44,11 +44,16 @@ func (g guard) wrap(next http.Handler) http.Handler {
 	})
 }
 
+// allows reports whether pages from origin may call.
+func (g guard) allows(origin string) bool {
+	return g.origins == nil || slices.Contains(g.origins, origin)
+}
+
 func (g guard) allow(h http.Header, origin string) {
 	switch {
 	case g.origins == nil:
 		origin = "*"
-	case !slices.Contains(g.origins, origin):
+	case !g.allows(origin):
 		return
 	}
 	h.Add("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE")

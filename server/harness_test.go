@@ -20,8 +20,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
@@ -143,6 +141,15 @@ func (n *soloNode) Read(ctx context.Context) (*apply.View, error) {
 	return n.view.Load(), ctx.Err()
 }
 
+func (n *soloNode) Watch(ctx context.Context) (*watchFeed, error) {
+	post := func(f func()) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		f()
+	}
+	return openWatchFeed(ctx, post, nil, func(give func(*watch.Work)) (*watch.Stream, error) { return n.watches.Open(give), nil })
+}
+
 // The node has no clock: what remains of a lease is always its whole time to live.
 
 func (n *soloNode) RenewLease(id int64, done func(ttl int64, err error)) {
@@ -180,15 +187,6 @@ func (n *soloNode) Leases(context.Context) ([]raftnode.LeaseStatus, error) {
 		list = append(list, raftnode.LeaseStatus{ID: l.ID, Granted: l.TTL, Remaining: time.Duration(l.TTL) * time.Second})
 	}
 	return list, nil
-}
-
-func (n *soloNode) Watch(ctx context.Context) (*watchFeed, error) {
-	post := func(f func()) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		f()
-	}
-	return openWatchFeed(ctx, post, nil, func(give func(*watch.Work)) (*watch.Stream, error) { return n.watches.Open(give), nil })
 }
 
 // flush writes everything to the state file.
@@ -239,10 +237,15 @@ func serve(t testing.TB, n node, cfg apiConfig, register ...func(*grpc.Server)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edge{api: a, port: newClientPort(g, newHTTPServer(a), hclog.NewNullLogger()), addr: l.Addr().String()}
+	e := &edge{api: a, port: newClientPort(a, g, newHTTPServer(a)), addr: l.Addr().String()}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { a.leadership.Run(ctx) })
+	wg.Go(func() {
+		if err := e.port.ServeSelf(); err != nil {
+			t.Errorf("serve the member itself: %v", err)
+		}
+	})
 	wg.Go(func() {
 		if err := e.port.Serve(l); err != nil {
 			t.Errorf("serve: %v", err)

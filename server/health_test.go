@@ -13,7 +13,9 @@ func TestHealthFollowsTheLeader(t *testing.T) {
 	n.change(func(s *raftnode.Status) { s.Leader = 0 })
 	h := healthpb.NewHealthClient(serve(t, n, testConfig()).dial(t))
 	ctx := testContext(t)
-	for _, service := range []string{"", "etcdserverpb.KV", "etcdserverpb.Cluster", "etcdserverpb.Maintenance"} {
+	for _, service := range []string{
+		"", "etcdserverpb.KV", "etcdserverpb.Cluster", "etcdserverpb.Maintenance", "v3lockpb.Lock", "v3electionpb.Election",
+	} {
 		t.Run("service "+service, func(t *testing.T) {
 			n.change(func(s *raftnode.Status) { s.Leader = 0 })
 			w, err := h.Watch(ctx, &healthpb.HealthCheckRequest{Service: service})

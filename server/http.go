@@ -56,7 +56,10 @@ func newHTTPHandler(a *api) http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return a.guard.wrap(mux)
+	if a.gateway {
+		mux.Handle("/v3/", newGateway(a))
+	}
+	return withoutBeta(a.guard.wrap(mux))
 }
 
 // installObservation adds what watches the member.

@@ -88,7 +88,10 @@ func (a *api) admit(ctx context.Context, s *raftnode.Status, clients *clientVers
 }
 
 // ours tells etcd's services from gRPC's own, which a learner serves like everyone else.
-func ours(method string) bool { return strings.HasPrefix(method, "/etcdserverpb.") }
+func ours(method string) bool {
+	return strings.HasPrefix(method, "/etcdserverpb.") ||
+		strings.HasPrefix(method, "/v3lockpb.") || strings.HasPrefix(method, "/v3electionpb.")
+}
 
 // servedByLearner: a learner may be far behind, so it answers only those who know that or ask about itself.
 func servedByLearner(req any) bool {

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/server/v3electionpb"
+	"github.com/quorumkv/quorumkv/server/v3lockpb"
 )
 
 func TestRequireLeader(t *testing.T) {
@@ -146,6 +148,10 @@ func TestLearner(t *testing.T) {
 	_, err = kv.Txn(ctx, &pb.TxnRequest{})
 	checkStatus(t, err, refused)
 	_, err = pb.NewClusterClient(conn).MemberList(ctx, &pb.MemberListRequest{})
+	checkStatus(t, err, refused)
+	_, err = v3lockpb.NewLockClient(conn).Unlock(ctx, &v3lockpb.UnlockRequest{Key: []byte("k")})
+	checkStatus(t, err, refused)
+	_, err = v3electionpb.NewElectionClient(conn).Leader(ctx, &v3electionpb.LeaderRequest{})
 	checkStatus(t, err, refused)
 	s, err := kv.RangeStream(ctx, get)
 	if err != nil {

@@ -104,6 +104,17 @@ func (m *member) Read(ctx context.Context) (*apply.View, error) {
 	return got.view, got.err
 }
 
+func (m *member) Watch(ctx context.Context) (*watchFeed, error) {
+	select {
+	case <-m.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-m.stopped:
+		return nil, raftnode.ErrStopped
+	}
+	return openWatchFeed(ctx, m.post, m.stopped, m.raft.Watch)
+}
+
 func (m *member) RenewLease(id int64, done func(ttl int64, err error)) {
 	c := &raftnode.LeaseCall{ID: id, Done: done}
 	m.post(func() { m.raft.CallLease(c) })
@@ -127,17 +138,6 @@ func (m *member) Leases(ctx context.Context) ([]raftnode.LeaseStatus, error) {
 	m.post(func() { answer <- result{leases: m.raft.Leases()} })
 	got, err := m.await(ctx, answer, func() {})
 	return got.leases, err
-}
-
-func (m *member) Watch(ctx context.Context) (*watchFeed, error) {
-	select {
-	case <-m.ready:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-m.stopped:
-		return nil, raftnode.ErrStopped
-	}
-	return openWatchFeed(ctx, m.post, m.stopped, m.raft.Watch)
 }
 
 func (m *member) awaitCompaction(ctx context.Context) error {

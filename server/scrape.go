@@ -46,10 +46,10 @@ var (
 	descRevision = desc("etcd_debugging_mvcc_current_revision", "Revision of the store.")
 	descCompact  = desc("etcd_debugging_mvcc_compact_revision", "Revision of the last compaction.")
 
+	descWatchers      = desc("etcd_debugging_mvcc_watcher_total", "Watchers that are open on this member.")
 	descLeasesGranted = desc("etcd_debugging_lease_granted_total", "Leases that were granted, as this member saw it.")
 	descLeasesRevoked = desc("etcd_debugging_lease_revoked_total", "Leases that were revoked or expired, as this member saw it.")
 	descLeasesExpired = desc("etcd_debugging_server_lease_expired_total", "Leases that this member let expire as the leader.")
-	descWatchers      = desc("etcd_debugging_mvcc_watcher_total", "Watchers that are open on this member.")
 
 	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
 	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
@@ -61,6 +61,7 @@ func (s scrape) Describe(ch chan<- *prometheus.Desc) {
 		descHasLeader, descIsLeader, descIsLearner, descLeaderChanges, descCommitted, descApplied, descPending,
 		descFailed, descSlowReads, descQuota, descVersion, descGoVersion, descCluster, descID,
 		descSize, descInUse, descKeys, descRevision, descCompact, descWatchers, descFDUsed, descFDLimit,
+		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
 		descLeasesGranted, descLeasesRevoked, descLeasesExpired,
 	} {
 		ch <- d

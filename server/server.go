@@ -162,6 +162,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		MinLeaseTTL:     minLeaseTTL(s.cfg.HeartbeatInterval, s.cfg.ElectionTimeout),
 		Sizes:           s.member.Sizes,
 		Profiles:        s.cfg.EnablePprof,
+		NoGateway:       !s.cfg.EnableGRPCGateway,
 		Registry:        registry,
 		Logger:          s.logger.Named("server"),
 	})
@@ -205,7 +206,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	peerServer := grpc.NewServer(transport.ServerOptions()...)
 	s.transport.Register(peerServer)
-	port := newClientPort(newGRPCServer(s.api), newHTTPServer(s.api), s.logger)
+	port := newClientPort(s.api, newGRPCServer(s.api), newHTTPServer(s.api))
 	metricsServer := newMetricsServer(s.api)
 
 	group.Go(func() error { s.os.Run(); close(s.member.stopped); return nil })
@@ -216,6 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 			group.Go(func() error { end(unlessClosed(f(l))); return nil })
 		}
 	}
+	group.Go(func() error { end(port.ServeSelf()); return nil })
 	serve(s.peers, peerServer.Serve)
 	if len(s.httpOnly) > 0 {
 		serve(s.clients, port.ServeGRPC)
@@ -270,6 +272,9 @@ func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		for _, ls := range [][]net.Listener{s.peers, s.clients, s.httpOnly, s.metricsOnly} {
 			closeAll(ls)
+		}
+		if s.api != nil {
+			s.api.self.close()
 		}
 		if s.transport != nil {
 			s.transport.Close()

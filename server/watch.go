@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -125,17 +126,20 @@ func (s *watchStream) operation(r *pb.WatchRequest) func(*watch.Stream) {
 }
 
 func watchSpec(c *pb.WatchCreateRequest) watch.Spec {
-	spec := watch.Spec{
-		Key: string(c.Key), End: string(c.RangeEnd), Start: c.StartRevision,
-		PrevKV: c.PrevKv, Notify: c.ProgressNotify, Fragment: c.Fragment,
-	}
+	spec := watch.Spec{Key: string(c.Key), End: string(c.RangeEnd), Start: c.StartRevision}
 	if spec.Key == "" {
 		spec.Key = "\x00"
 	}
-	for _, f := range c.Filters {
-		spec.NoPut = spec.NoPut || f == pb.WatchCreateRequest_NOPUT
-		spec.NoDelete = spec.NoDelete || f == pb.WatchCreateRequest_NODELETE
+	set := func(o watch.Options, wanted bool) {
+		if wanted {
+			spec.Options |= o
+		}
 	}
+	set(watch.PrevKV, c.PrevKv)
+	set(watch.Notify, c.ProgressNotify)
+	set(watch.Fragment, c.Fragment)
+	set(watch.NoPut, slices.Contains(c.Filters, pb.WatchCreateRequest_NOPUT))
+	set(watch.NoDelete, slices.Contains(c.Filters, pb.WatchCreateRequest_NODELETE))
 	return spec
 }
 
@@ -221,7 +225,7 @@ func (s *watchStream) send(r *watch.Response) error {
 	}
 	s.metrics.watchEvents.Add(float64(len(r.Events)))
 	m := s.encoder.response(header, r.ID, r.Events)
-	if limit := s.limits.RequestBytes + messageOverheadBytes; r.Spec.Fragment && mem.BufferSlice(m).Len() >= limit {
+	if limit := s.limits.RequestBytes + messageOverheadBytes; r.Fragment && mem.BufferSlice(m).Len() >= limit {
 		return sendFragments(watchResponse(header, r), limit, s.stream.Send)
 	}
 	return s.stream.SendMsg(m)

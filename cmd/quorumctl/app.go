@@ -4,6 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
 	"time"
 )
 
@@ -11,19 +15,23 @@ import (
 type app struct {
 	stdin   io.Reader
 	stdout  *bufio.Writer // flushed at the end of the run and wherever a person is waiting
+	output  io.Writer     // what stdout writes to; programs that a command runs write to it directly
 	stderr  io.Writer
 	environ []string // NAME=value
 	globals globals
 	sleep   func(time.Duration)
+	notify  func(c chan<- os.Signal, signals ...os.Signal) // signal.Notify
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 	return &app{
 		stdin:   stdin,
 		stdout:  bufio.NewWriterSize(stdout, 64<<10),
+		output:  stdout,
 		stderr:  stderr,
 		environ: environ,
 		sleep:   time.Sleep,
+		notify:  signal.Notify,
 	}
 }
 
@@ -40,4 +48,13 @@ func (a *app) run(args []string) int {
 
 func (a *app) warnf(format string, args ...any) {
 	fmt.Fprintf(a.stderr, "Warning: "+format+"\n", args...)
+}
+
+// program prepares a program to be run for the user: on our standard output and error, with more variables than we
+// have ourselves. It reads no standard input, which may be ours to read.
+func (a *app) program(words []string, environ ...string) *exec.Cmd {
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Env = slices.Concat(a.environ, environ)
+	cmd.Stdout, cmd.Stderr = a.output, a.stderr
+	return cmd
 }

@@ -53,6 +53,18 @@ func (a *app) applyEnviron(cmd *cobra.Command) error {
 	return nil
 }
 
+// variable returns a variable that is no flag, or "" when it is absent or empty.
+func (a *app) variable(name string) string {
+	for _, prefix := range environPrefixes {
+		for _, kv := range a.environ {
+			if value, ok := strings.CutPrefix(kv, prefix+name+"="); ok && value != "" {
+				return value
+			}
+		}
+	}
+	return ""
+}
+
 // warnUnknown points out variables that look like ours and do nothing: most often a misspelt name.
 func (a *app) warnUnknown(known []string) {
 	for _, kv := range a.environ {

@@ -10,9 +10,9 @@ import (
 const (
 	exitError         = 1   // the server said no, or no answer came
 	exitBadConnection = 2   // no client could be made: bad limits, or authentication failed
-	exitInvalidInput  = 3   // standard input does not follow the txn grammar
+	exitInvalidInput  = 3   // standard input does not follow the grammar of txn or watch; a check found keys
 	exitBadFeature    = 4   // a flag is known, its value is not
-	exitInterrupted   = 5   // stopped by a signal while it asked for a password
+	exitInterrupted   = 5   // stopped by a signal at a password or in a check; a watch that the server ended
 	exitIO            = 6   // the answer could not be written
 	exitBadArgs       = 128 // wrong arguments
 )
@@ -40,6 +40,18 @@ func failf(code int, format string, args ...any) *failure {
 // hint adds a line of advice below the error.
 func (f *failure) hint(format string, args ...any) *failure {
 	f.hints = append(f.hints, fmt.Sprintf(format, args...))
+	return f
+}
+
+// because replaces the message and keeps the exit code and the advice.
+func (f *failure) because(format string, args ...any) *failure {
+	f.err = fmt.Errorf(format, args...)
+	return f
+}
+
+// exit replaces the exit code.
+func (f *failure) exit(code int) *failure {
+	f.code = code
 	return f
 }
 

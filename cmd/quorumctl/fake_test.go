@@ -21,6 +21,8 @@ import (
 // sends can then be kept in files.
 type fake struct {
 	pb.UnimplementedKVServer
+	pb.UnimplementedWatchServer
+	pb.UnimplementedLeaseServer
 	pb.UnimplementedClusterServer
 	pb.UnimplementedMaintenanceServer
 	pb.UnimplementedAuthServer
@@ -42,13 +44,19 @@ func startFake(t *testing.T, options ...grpc.ServerOption) *fake {
 	f := &fake{address: l.Addr().String(), errors: map[string]error{}}
 	server := grpc.NewServer(options...)
 	pb.RegisterKVServer(server, f)
+	pb.RegisterWatchServer(server, f)
+	pb.RegisterLeaseServer(server, f)
 	pb.RegisterClusterServer(server, f)
 	pb.RegisterMaintenanceServer(server, f)
 	pb.RegisterAuthServer(server, f)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		server.Serve(l)
+		if len(options) == 0 { // no TLS: metrics beside gRPC
+			server.Serve(serveMetrics(t, l))
+		} else {
+			server.Serve(l)
+		}
 	}()
 	t.Cleanup(func() {
 		server.Stop()
@@ -106,7 +114,18 @@ func fakePairs() []*mvccpb.KeyValue {
 	}
 }
 
+// fakeRange lets whoever wants a lock or an election be the first, and checks find no keys of their own.
 func fakeRange(r *pb.RangeRequest) *pb.RangeResponse {
+	if strings.HasPrefix(string(r.Key), "/etcdctl-check-") {
+		return &pb.RangeResponse{Header: fakeHeader()}
+	}
+	if r.SortTarget == pb.RangeRequest_CREATE && r.Limit == 1 {
+		answer := &pb.RangeResponse{Header: fakeHeader()}
+		if r.MaxCreateRevision == 0 {
+			answer.Kvs = []*mvccpb.KeyValue{{Key: []byte("first"), Value: []byte("proposal"), CreateRevision: 42}}
+		}
+		return answer
+	}
 	if r.GetCountOnly() {
 		return &pb.RangeResponse{Header: fakeHeader(), Count: 17}
 	}

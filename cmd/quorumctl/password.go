@@ -14,8 +14,8 @@ import (
 
 // askPassword reads a line without echo from a terminal, and any line otherwise. The prompt goes to standard error, so
 // that it never ends up in a file together with the answer.
-func (a *app) askPassword() (string, error) {
-	fmt.Fprint(a.stderr, "Password: ")
+func (a *app) askPassword(prompt string) (string, error) {
+	fmt.Fprint(a.stderr, prompt+": ")
 	defer fmt.Fprintln(a.stderr)
 	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return readHidden(int(f.Fd()))

@@ -12,9 +12,10 @@ import (
 
 // The sections of `quorumctl help`.
 const (
-	groupKV      = "kv"
-	groupCluster = "cluster"
-	groupUtility = "utility"
+	groupKV          = "kv"
+	groupCluster     = "cluster"
+	groupConcurrency = "concurrency"
+	groupUtility     = "utility"
 )
 
 func (a *app) newRoot() *cobra.Command {
@@ -40,12 +41,15 @@ func (a *app) newRoot() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupKV, Title: "Keys and values:"},
 		&cobra.Group{ID: groupCluster, Title: "Cluster:"},
+		&cobra.Group{ID: groupConcurrency, Title: "Locks and elections:"},
 		&cobra.Group{ID: groupUtility, Title: "Utilities:"},
 	)
 	root.SetHelpCommandGroupID(groupUtility)
 	root.AddCommand(
-		a.newPut(), a.newGet(), a.newDel(), a.newTxn(), a.newCompaction(),
+		a.newPut(), a.newGet(), a.newDel(), a.newTxn(), a.newCompaction(), a.newWatch(), a.newLease(),
 		a.newEndpoint(), a.newMember(),
+		a.newLock(), a.newElect(),
+		a.newMakeMirror(), a.newCheck(),
 		a.newVersion(), a.newCompletion(), a.newOptions(),
 	)
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,8 +31,9 @@ import (
 //
 // The commands of a script:
 //
-//	run [env=(NAME=value,...)] [differs=(why)]   executes the arguments on the first line; the lines that follow are
-//	                         standard input: each after a |, or after a : when it has no line break
+//	run [env=(NAME=value,...)] [differs=(why)] [interrupt]   executes the arguments on the first line; the lines that follow
+//	                         are standard input: each after a |, or after a : when it has no line break. With interrupt,
+//	                         SIGINT comes with the first output.
 //	fail method=M [code=C]   that method answers with this error text from now on; with no text, normally again
 //	alarm [kind=(K,...)]     the server has these alarms
 //
@@ -104,8 +106,11 @@ func runScript(t *testing.T, f *fake, places map[string]string, d *datadriven.Te
 		t.Fatal(err)
 	}
 	var environ, differs []string
+	var interrupt bool
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
+		case "interrupt":
+			interrupt = true
 		case "env":
 			environ = slices.Clone(arg.Vals)
 		case "differs":
@@ -127,21 +132,55 @@ func runScript(t *testing.T, f *fake, places map[string]string, d *datadriven.Te
 	f.take()
 	var stdout, stderr bytes.Buffer
 	a := newApp(strings.NewReader(stdin), &stdout, &stderr, environ)
+	if interrupt {
+		interruptOnOutput(a)
+	}
 	a.sleep = func(d time.Duration) { fmt.Fprintln(&stderr, "(sleeps "+d.String()+")") }
 	code := a.run(args)
 	got := transcript{f.take(), stdout.String(), stderr.String(), code}.normal(places)
 	if program := os.Getenv("REFERENCE_ETCDCTL"); program != "" {
-		compareWith(t, program, f, places, d, args, stdin, environ, got, differs != nil)
+		compareWith(t, program, f, places, d, args, stdin, environ, got, differs != nil, interrupt)
 	}
 	return got.String()
 }
 
+// interruptOnOutput sends SIGINT to whoever waits for signals when standard output is first written to.
+func interruptOnOutput(a *app) {
+	signals := make(chan (chan<- os.Signal), 1)
+	a.notify = func(c chan<- os.Signal, _ ...os.Signal) { signals <- c }
+	w := &firstWrite{w: a.output, then: func() {
+		select {
+		case c := <-signals:
+			c <- os.Interrupt
+		default: // a command that does not wait for signals
+		}
+	}}
+	a.output = w
+	a.stdout.Reset(w)
+}
+
+// firstWrite calls a function after the first write.
+type firstWrite struct {
+	w    io.Writer
+	once sync.Once
+	then func()
+}
+
+func (f *firstWrite) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	f.once.Do(f.then)
+	return n, err
+}
+
 // compareWith runs etcdctl on the same command line.
 func compareWith(t *testing.T, program string, f *fake, places map[string]string, d *datadriven.TestData,
-	args []string, stdin string, environ []string, got transcript, differs bool) {
+	args []string, stdin string, environ []string, got transcript, differs, interrupt bool) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(program, args...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environ, strings.NewReader(stdin), &stdout, &stderr
+	if interrupt {
+		cmd.Stdout = &firstWrite{w: &stdout, then: func() { cmd.Process.Signal(os.Interrupt) }}
+	}
 	timeout := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
 	cmd.Run()
 	timeout.Stop()

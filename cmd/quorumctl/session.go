@@ -136,22 +136,28 @@ func (g *globals) findEndpoints(a *app) ([]string, error) {
 
 // auth returns nil when nobody logs in. A token wins over a user.
 func (g *globals) auth(a *app) (*clientv3.AuthConfig, error) {
-	switch {
-	case g.token != "":
+	if g.token != "" {
 		return &clientv3.AuthConfig{Token: g.token}, nil
-	case g.user == "":
-		return nil, nil
-	case g.password != "":
-		return &clientv3.AuthConfig{Username: g.user, Password: g.password}, nil
 	}
-	if name, password, ok := strings.Cut(g.user, ":"); ok {
+	return a.login(g.user, g.password, "Password")
+}
+
+// login takes the password from where it was given, or asks for it. It returns nil when there is no user.
+func (a *app) login(user, password, prompt string) (*clientv3.AuthConfig, error) {
+	switch {
+	case user == "":
+		return nil, nil
+	case password != "":
+		return &clientv3.AuthConfig{Username: user, Password: password}, nil
+	}
+	if name, password, ok := strings.Cut(user, ":"); ok {
 		return &clientv3.AuthConfig{Username: name, Password: password}, nil
 	}
-	password, err := a.askPassword()
+	password, err := a.askPassword(prompt)
 	if err != nil {
 		return nil, failf(exitError, "read password: %w", err).hint("give it with --password or --user name:password")
 	}
-	return &clientv3.AuthConfig{Username: g.user, Password: password}, nil
+	return &clientv3.AuthConfig{Username: user, Password: password}, nil
 }
 
 // open makes a client of the given endpoints. With --user it logs in, so it may block for the dial timeout.

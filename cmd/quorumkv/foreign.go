@@ -78,8 +78,6 @@ var foreignSettings = []foreign{
 	{name: "socket-reuse-port", bool: true, same: []string{"false"},
 		advice: "remove it and give each process ports of its own"},
 	{name: "socket-reuse-address", bool: true, same: []string{"true"}, ignore: true, advice: "it is always on"},
-	{name: "enable-grpc-gateway", bool: true, same: []string{"false"},
-		advice: "the JSON gateway is not supported yet; remove it and use gRPC or quorumctl"},
 	{name: "raft-read-timeout", ignore: true, advice: "peer connections have keepalives of their own"},
 	{name: "raft-write-timeout", ignore: true, advice: "peer connections have keepalives of their own"},
 	{name: "cors", advice: "cross-origin requests are not supported yet; remove it and put a proxy in front of browsers"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/quorumkv/quorumkv/server"
+	"google.golang.org/grpc/grpclog"
 )
 
 // logs is the process's logger and what it writes to.
@@ -45,6 +46,13 @@ func openLogs(cfg server.Config) (*logs, error) {
 		JSONFormat: cfg.LogFormat == server.LogFormatJSON,
 	})
 	return l, nil
+}
+
+// takeGRPC takes over what gRPC and the JSON gateway would write to stderr. Their errors are those of single clients, who
+// hear of them: nobody else needs to.
+func (l *logs) takeGRPC() {
+	errors := l.Named("grpc").StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, errors))
 }
 
 func (l *logs) Close() error {

@@ -40,6 +40,7 @@ func runServer(flags *pflag.FlagSet, environ []string) error {
 		return err
 	}
 	defer logs.Close()
+	logs.takeGRPC()
 	for _, w := range warnings {
 		logs.Warn(w)
 	}

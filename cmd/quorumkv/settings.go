@@ -69,6 +69,8 @@ var settings = []setting{
 		func(c *server.Config) value { return urlsValue{&c.ListenClientHTTPURLs} }},
 	{"listen-metrics-urls", "urls", "further addresses for metrics and health only",
 		func(c *server.Config) value { return urlsValue{&c.ListenMetricsURLs} }},
+	{"enable-grpc-gateway", kindSwitch, "serve the API as JSON over HTTP under /v3/",
+		func(c *server.Config) value { return switchValue{&c.EnableGRPCGateway} }},
 	{"enable-pprof", kindSwitch, "serve profiles under /debug/pprof/ on the client addresses",
 		func(c *server.Config) value { return switchValue{&c.EnablePprof} }},
 	{"log-level", "level", "debug, info, warn or error",

@@ -68,7 +68,7 @@ func (m *model) firstIn(spec *watch.Spec, from, sub, to int64) (change, bool) {
 			if r == from && c.sub < sub {
 				continue
 			}
-			if (c.deleted && !spec.NoDelete || !c.deleted && !spec.NoPut) && spec.Contains(c.key) {
+			if (c.deleted && !spec.Has(watch.NoDelete) || !c.deleted && !spec.Has(watch.NoPut)) && spec.Contains(c.key) {
 				return c, true
 			}
 		}

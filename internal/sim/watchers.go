@@ -35,7 +35,11 @@ func newWatchers(w *world, rng *rand.Rand) *watchers {
 	l := &watchers{w: w, rng: rng}
 	for i := range w.opt.Watchers {
 		f := &follower{l: l, name: fmt.Sprintf("watcher %d", i+1), next: 1}
-		f.spec = watch.Spec{PrevKV: rng.IntN(2) == 0, Notify: rng.IntN(2) == 0}
+		for i, o := range []watch.Options{watch.PrevKV, watch.Notify, watch.NoPut, watch.NoDelete} {
+			if rng.IntN([]int{2, 2, 8, 8}[i]) == 0 {
+				f.spec.Options |= o
+			}
+		}
 		switch rng.IntN(4) {
 		case 0:
 			f.spec.Key = fmt.Sprintf("k%d", rng.IntN(w.opt.Keys))
@@ -44,7 +48,6 @@ func newWatchers(w *world, rng *rand.Rand) *watchers {
 		default:
 			f.spec.Key, f.spec.End = "\x00", "\x00"
 		}
-		f.spec.NoPut, f.spec.NoDelete = rng.IntN(8) == 0, rng.IntN(8) == 0
 		f.pace = time.Duration(1+rng.IntN(20)) * time.Millisecond
 		if rng.IntN(3) == 0 {
 			f.pace = time.Duration(1+rng.IntN(3)) * time.Second
@@ -170,7 +173,7 @@ func (f *follower) event(n *node, e *watch.Event) {
 			n.index+1, e.KV.Key, e.KV.Value, e.Rev.Main, e.Delete, want, want.revision)
 		return
 	}
-	if f.spec.PrevKV && e.Rev.Main > n.view.KV.CompactRevision() {
+	if f.spec.Has(watch.PrevKV) && e.Rev.Main > n.view.KV.CompactRevision() {
 		prev, ok := m.at(want.key, want.revision-1)
 		if ok != (e.Prev != nil) || ok && prev.value != string(e.Prev.Value) {
 			f.l.w.violation("%s is given by node %d the %s at %d with %v before it, the history has %s", f.name, n.index+1, want,

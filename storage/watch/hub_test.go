@@ -184,7 +184,12 @@ func (c *client) step() {
 
 func (c *client) create() {
 	rng, rev := c.w.rng, c.w.store.Revision()
-	s := Spec{Key: c.w.key(), NoPut: rng.IntN(6) == 0, NoDelete: rng.IntN(6) == 0, PrevKV: rng.IntN(3) == 0, Notify: rng.IntN(2) == 0}
+	s := Spec{Key: c.w.key()}
+	for o, rarity := range []int{6, 6, 3, 2} {
+		if rng.IntN(rarity) == 0 {
+			s.Options |= NoPut << o
+		}
+	}
 	s.End = []string{"", "", prefixEnd(s.Key), "\x00", "zz", "a"}[rng.IntN(6)]
 	if rng.IntN(2) == 0 {
 		s.Start = max(0, rev-5+rng.Int64N(10))
@@ -284,7 +289,7 @@ func (c *client) checkPrev(f *followed, e Event) {
 		}
 	}
 	switch {
-	case e.Prev == nil && (!f.spec.PrevKV || want == nil || want.Delete || e.Rev.Main-1 < c.w.store.CompactRevision()): // none, or compacted
+	case e.Prev == nil && (!f.spec.Has(PrevKV) || want == nil || want.Delete || e.Rev.Main-1 < c.w.store.CompactRevision()): // none, or compacted
 	case e.Prev == nil || want == nil || want.Delete || e.Prev.ModRevision != want.Rev.Main:
 		c.w.t.Fatalf("event %v of %s comes with %v before it, want %v", e.Rev, e.KV.Key, e.Prev, want)
 	}

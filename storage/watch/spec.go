@@ -18,15 +18,26 @@ type Spec struct {
 	Key, End string
 	// Start is the first revision wanted; 0 is the next one.
 	Start int64
-	// NoPut and NoDelete leave out events of that kind.
-	NoPut, NoDelete bool
-	// PrevKV adds to each event what the key had before.
-	PrevKV bool
-	// Notify asks for progress notices from time to time.
-	Notify bool
-	// Fragment allows to send a large revision in several responses.
-	Fragment bool
+	Options
 }
+
+// Options say how a client wants to be told.
+type Options uint8
+
+const (
+	// NoPut and NoDelete leave out events of that kind.
+	NoPut Options = 1 << iota
+	NoDelete
+	// PrevKV adds to each event what the key had before.
+	PrevKV
+	// Notify asks for progress notices from time to time.
+	Notify
+	// Fragment allows to send a large revision in several responses.
+	Fragment
+)
+
+// Has reports whether one of some options is set.
+func (o Options) Has(some Options) bool { return o&some != 0 }
 
 // Contains reports whether the range has a key.
 func (s *Spec) Contains(key string) bool { return contains(s.Key, s.End, key) }

@@ -52,7 +52,9 @@ func (s *Stream) Create(id int64, spec Spec) {
 		s.reply(Reply{ID: NoWatcher, Created: true, Canceled: true, Err: err, Revision: revision})
 		return
 	}
-	w := &watcher{id: id, spec: spec, stream: s, group: s.hub.ranges.at(spec.Key, spec.End), start: spec.Start}
+	w := &watcher{
+		id: id, stream: s, group: s.hub.ranges.at(spec.Key, spec.End), start: spec.Start, options: spec.Options,
+	}
 	if w.start == 0 {
 		w.start = revision + 1
 	}
@@ -60,7 +62,7 @@ func (s *Stream) Create(id int64, spec Spec) {
 	s.hub.watchers++
 	s.watchers = slices.Insert(s.watchers, at, w)
 	s.latest = max(s.latest, w.start)
-	if spec.Notify {
+	if spec.Has(Notify) {
 		s.notifying++
 	}
 	w.lost = w.start < s.hub.view.CompactRevision()
@@ -173,7 +175,7 @@ func (s *Stream) remove(at int) {
 	if w.group.watchers--; w.group.watchers == 0 {
 		s.hub.ranges.remove(w.group)
 	}
-	if w.spec.Notify {
+	if w.options.Has(Notify) {
 		s.notifying--
 	}
 	if w.start == s.latest && w.start > s.hub.view.Revision() {
@@ -216,7 +218,7 @@ func (s *Stream) giveWork() {
 		w.Due = make([]Due, len(s.due))
 		for i, d := range s.due {
 			d.state = out
-			w.Due[i] = Due{ID: d.id, Spec: &d.spec, Next: d.next}
+			w.Due[i] = Due{ID: d.id, Spec: d.spec(), Next: d.next}
 			if d.lost {
 				w.Due[i].Compacted = w.View.CompactRevision()
 			}
@@ -244,7 +246,7 @@ func (s *Stream) notice(now time.Duration) {
 	s.noticeAt = now + s.hub.interval()
 	s.notices = s.notices[:0]
 	for _, w := range s.watchers {
-		if w.spec.Notify && !w.spoke && w.state == idle && s.hub.view.Revision()+1 >= w.start {
+		if w.options.Has(Notify) && !w.spoke && w.state == idle && s.hub.view.Revision()+1 >= w.start {
 			s.notices = append(s.notices, w.id)
 		}
 		w.spoke = false

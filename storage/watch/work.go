@@ -47,7 +47,7 @@ func (w *Work) NeedsFile() bool {
 // Due is a watcher for which there may be events.
 type Due struct {
 	ID   int64
-	Spec *Spec
+	Spec Spec
 	// Next is the first revision it was not given yet. Collect moves it.
 	Next int64
 	// Compacted is set, at last by Collect, when the watcher's next revision is out of reach: that ends it. One that was
@@ -66,7 +66,7 @@ type Event struct {
 // set), or a notice, which has neither.
 type Response struct {
 	ID        int64
-	Spec      *Spec // nil in a notice
+	Fragment  bool // allowed
 	Events    []Event
 	Compacted int64
 	// Revision is the store's; in a notice everything up to it has been given.
@@ -121,7 +121,7 @@ func (c *collection) endCompacted() {
 		}
 		if d.Compacted > 0 {
 			c.responses = append(c.responses, Response{
-				ID: d.ID, Spec: d.Spec, Compacted: d.Compacted, Revision: v.Revision(),
+				ID: d.ID, Compacted: d.Compacted, Revision: v.Revision(),
 			})
 		}
 	}
@@ -158,13 +158,13 @@ func (c *collection) advance(slice int, recent bool) error {
 		if !concerned(d) || d.Next >= next || c.events >= enoughEvents {
 			continue
 		}
-		found.ID, found.Spec, found.Events = d.ID, d.Spec, nil
+		found.ID, found.Fragment, found.Events = d.ID, d.Spec.Has(Fragment), nil
 		for j := range events {
 			if e := &events[j]; e.Rev.Main >= d.Next && d.Spec.wants(e) {
 				found.Events = append(found.Events, Event{Event: e})
 			}
 		}
-		if d.Spec.PrevKV {
+		if d.Spec.Has(PrevKV) {
 			if err := prev.fill(found.Events); errors.Is(err, mvcc.ErrStaleView) {
 				c.work.stale = true
 				return nil
@@ -183,7 +183,7 @@ func (c *collection) advance(slice int, recent bool) error {
 }
 
 func (s *Spec) wants(e *mvcc.Event) bool {
-	if e.Delete && s.NoDelete || !e.Delete && s.NoPut {
+	if e.Delete && s.Has(NoDelete) || !e.Delete && s.Has(NoPut) {
 		return false
 	}
 	return contains(s.Key, s.End, e.KV.Key)

@@ -5,7 +5,8 @@
 //
 // Both clusters run all the time. The systems take turns in short rounds, in alternating order, so that whatever else
 // happens on the machine meets both. One client talks to the leader; many are spread over up to 100 connections and all
-// nodes. Keys have 8 bytes, values 256. The report goes to stdout as markdown.
+// nodes. Keys have 8 bytes, values 256. Watches and keep-alives are measured through bare gRPC, see raw.go. The report goes
+// to stdout as markdown.
 package main
 
 import (
@@ -30,6 +31,8 @@ type options struct {
 	conns    int
 	keys     int
 	value    int
+	watchers int
+	idle     int
 	systems  []string
 	ops      []string
 	seed     uint64
@@ -55,6 +58,8 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.conns, "conns", 100, "most connections that the clients share")
 	flags.IntVar(&o.keys, "keys", 10_000, "keys in the store, of 8 bytes")
 	flags.IntVar(&o.value, "value-bytes", 256, "size of a value")
+	flags.IntVar(&o.watchers, "watchers", 1000, "watchers of a fan-out")
+	flags.IntVar(&o.idle, "idle", 10_000, "idle watchers whose memory is measured")
 	systems := flags.String("systems", "quorumkv,etcd", "which systems to measure")
 	ops := flags.String("ops", strings.Join(opNames, ","), "which operations to measure")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the choice of keys")
@@ -79,15 +84,36 @@ func parse(args []string) (options, error) {
 			return o, fmt.Errorf("-ops %q: want some of %s", *ops, strings.Join(opNames, ", "))
 		}
 	}
+	if o.watchers < 1 || o.idle < 1 {
+		return o, fmt.Errorf("-watchers and -idle must be positive")
+	}
 	if o.rounds < 1 || o.duration <= 0 || o.conns < 1 || o.keys < 1 || o.value < 0 {
 		return o, fmt.Errorf("-rounds, -duration, -conns and -keys must be positive")
 	}
 	return o, nil
 }
 
+// clientsOf are the numbers of clients, or watchers, that an operation is measured with.
+func (o options) clientsOf(op string) []int {
+	switch op {
+	case watchLatency:
+		return []int{1}
+	case watchFanout:
+		return []int{o.watchers}
+	case watchMemory: // has a table of its own
+		return nil
+	default:
+		return o.clients
+	}
+}
+
 // compare starts the systems, measures, and writes the report.
 func compare(ctx context.Context, h *host, o options, out *os.File) {
 	programs := map[string]func(cluster.T) cluster.Program{"quorumkv": cluster.QuorumKV, "etcd": cluster.Etcd}
+	report := newReport(o)
+	if slices.Contains(o.ops, watchMemory) { // first, while nothing else runs
+		compareMemory(ctx, h, o, programs, report)
+	}
 	var systems []*system
 	for _, name := range o.systems {
 		fmt.Fprintf(os.Stderr, "starting %s and writing %d keys\n", name, o.keys)
@@ -96,9 +122,8 @@ func compare(ctx context.Context, h *host, o options, out *os.File) {
 		s.fill(ctx, h)
 		systems = append(systems, s)
 	}
-	report := newReport(o)
 	for _, op := range o.ops {
-		for _, clients := range o.clients {
+		for _, clients := range o.clientsOf(op) {
 			for round := range o.rounds {
 				for turn := range systems {
 					// Who begins changes from round to round.

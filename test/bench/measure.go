@@ -15,7 +15,7 @@ import (
 )
 
 // opNames are the operations, in the order of the report.
-var opNames = []string{"put", "range", "range-serializable"}
+var opNames = []string{"put", "range", "range-serializable", watchLatency, watchFanout, keepAlive, watchMemory}
 
 // requestTimeout ends a request that no healthy server leaves open this long.
 const requestTimeout = 10 * time.Second
@@ -27,6 +27,7 @@ type system struct {
 	cluster *cluster.Cluster
 	value   string
 	conns   []*clientv3.Client // conns[i] talks to node i modulo the number of nodes
+	leases  []encoded          // requests to renew them
 }
 
 func newSystem(h *host, program cluster.Program, o options) *system {
@@ -110,6 +111,15 @@ func (s *system) measure(ctx context.Context, h *host, op string, clients int, r
 		leader := s.cluster.Leader()
 		conns = s.conns[leader : leader+1]
 	}
+	switch op {
+	case watchLatency:
+		leader := s.cluster.Leader()
+		return s.measureWatch(ctx, h, 1, 1, 1, []int{leader})
+	case watchFanout:
+		return s.measureWatch(ctx, h, clients, fanoutStreams, fanoutAhead, []int{0, 1, 2})
+	case keepAlive:
+		return s.measureKeepAlive(ctx, h, clients)
+	}
 	tallies := make([]tally, clients)
 	before := s.cpu()
 	begin := time.Now()
@@ -120,7 +130,12 @@ func (s *system) measure(ctx context.Context, h *host, op string, clients int, r
 		workers.Go(func() { s.work(ctx, conns[i%len(conns)], op, rng, end, &tallies[i]) })
 	}
 	workers.Wait()
-	r := result{elapsed: time.Since(begin), cpu: s.cpu() - before}
+	return sum(tallies, time.Since(begin), s.cpu()-before)
+}
+
+// sum makes one result of what the clients counted.
+func sum(tallies []tally, elapsed, cpu time.Duration) result {
+	r := result{elapsed: elapsed, cpu: cpu}
 	var all []time.Duration
 	for i := range tallies {
 		all = append(all, tallies[i].latencies...)

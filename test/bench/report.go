@@ -12,6 +12,7 @@ import (
 type report struct {
 	opts   options
 	series map[seriesKey][]result
+	memory map[string][]memory // by system
 }
 
 type seriesKey struct {
@@ -20,7 +21,9 @@ type seriesKey struct {
 	system  string
 }
 
-func newReport(o options) *report { return &report{opts: o, series: map[seriesKey][]result{}} }
+func newReport(o options) *report {
+	return &report{opts: o, series: map[seriesKey][]result{}, memory: map[string][]memory{}}
+}
 
 func (r *report) add(op string, clients int, system string, res result) {
 	key := seriesKey{op, clients, system}
@@ -33,11 +36,16 @@ func (r *report) write(w io.Writer) {
 		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, o.rounds, o.duration)
 	fmt.Fprintf(w, "8-byte keys, %d-byte values, %d keys. One client talks to the leader, more share up to %d connections\n",
 		o.value, o.keys, o.conns)
-	fmt.Fprintf(w, "to all nodes. Medians of the rounds; in parentheses the slowest and the fastest round.\n\n")
+	fmt.Fprintf(w, "to all nodes. Medians of the rounds; in parentheses the slowest and the fastest round.\n")
+	fmt.Fprintf(w, "%s: a put until its event is there, one watcher. %s: one writer, at most %d puts ahead; clients are\n", watchLatency,
+		watchFanout, fanoutAhead)
+	fmt.Fprintf(w, "watchers, on %d streams to all nodes; per second: events delivered; p50: a put until all have it. %s: each\n",
+		fanoutStreams, keepAlive)
+	fmt.Fprintf(w, "client has a stream and waits for each answer; %d leases.\n\n", leaseCount)
 	fmt.Fprintln(w, "| operation | clients | system | per second | p50 | p99 | server CPU per request | errors | ratio |")
 	fmt.Fprintln(w, "|---|---:|---|---:|---:|---:|---:|---:|---:|")
 	for _, op := range o.ops {
-		for _, clients := range o.clients {
+		for _, clients := range o.clientsOf(op) {
 			for _, system := range o.systems {
 				rounds := r.series[seriesKey{op, clients, system}]
 				rates := column(rounds, result.rate)
@@ -53,6 +61,7 @@ func (r *report) write(w io.Writer) {
 			}
 		}
 	}
+	r.writeMemory(w)
 }
 
 // ratio says how many times etcd's throughput a system has.

@@ -230,3 +230,23 @@ func (n *Node) CPU() time.Duration {
 
 // clockTicks is Linux's USER_HZ, 100 on every platform Go runs on.
 const clockTicks = 100
+
+// RSS returns the memory that the current process holds, in bytes.
+func (n *Node) RSS() int64 {
+	n.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.proc.cmd.Process.Pid))
+	if err != nil {
+		n.t.Fatalf("read memory of %s: %v", n.Name, err)
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			if err != nil {
+				n.t.Fatalf("read memory of %s: %v", n.Name, err)
+			}
+			return kib << 10
+		}
+	}
+	n.t.Fatalf("read memory of %s: no VmRSS", n.Name)
+	return 0
+}

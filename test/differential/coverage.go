@@ -74,6 +74,11 @@ func wantedKinds() []string {
 			kinds = append(kinds, fmt.Sprintf("if %s %s", pb.Compare_CompareTarget(target), pb.Compare_CompareResult(relation)))
 		}
 	}
+	kinds = append(kinds, "grant", "revoke", "ttl", "ttl keys", "keepalive", "leases", "leases: some", "grant id 0", "ttl: alive",
+		"ttl: none", "ttl: attached", "keepalive: alive", "keepalive: none",
+		"grant: error FailedPrecondition: etcdserver: lease already exists",
+		"grant: error OutOfRange: etcdserver: too large lease TTL",
+		"revoke: error NotFound: etcdserver: requested lease not found")
 	return kinds
 }
 
@@ -115,6 +120,17 @@ func (c coverage) count(s *state, made call, a answer) {
 		c.when(n == 0, "del none")
 		c.when(n == 1, "del one")
 		c.when(n > 1, "del many")
+	case *pb.LeaseTimeToLiveRequest:
+		m := a.message.(*pb.LeaseTimeToLiveResponse)
+		c.when(m.TTL < 0, "ttl: none")
+		c.when(m.TTL >= 0, "ttl: alive")
+		c.when(len(m.Keys) > 0, "ttl: attached")
+	case *pb.LeaseKeepAliveRequest:
+		ttl := a.message.(*pb.LeaseKeepAliveResponse).TTL
+		c.when(ttl > 0, "keepalive: alive")
+		c.when(ttl == 0, "keepalive: none")
+	case *pb.LeaseLeasesRequest:
+		c.when(len(a.message.(*pb.LeaseLeasesResponse).Leases) > 0, "leases: some")
 	case *pb.TxnRequest:
 		succeeded := a.message.(*pb.TxnResponse).Succeeded
 		c.when(succeeded, "txn then")
@@ -167,6 +183,18 @@ func (c coverage) request(s *state, request any, within string) (verb string) {
 		verb = "hash"
 		c.when(r.Revision <= 0 || r.Revision == s.revision, "hash: newest")
 		c.when(r.Revision >= s.compacted && r.Revision > 0 && r.Revision < s.revision, "hash: old")
+	case *pb.LeaseGrantRequest:
+		verb = "grant"
+		c.when(r.ID == 0, "grant id 0")
+	case *pb.LeaseRevokeRequest:
+		verb = "revoke"
+	case *pb.LeaseTimeToLiveRequest:
+		verb = "ttl"
+		c.when(r.Keys, "ttl keys")
+	case *pb.LeaseKeepAliveRequest:
+		verb = "keepalive"
+	case *pb.LeaseLeasesRequest:
+		verb = "leases"
 	case *pb.TxnRequest:
 		verb = "txn"
 		c.txn(s, r, 0)

@@ -42,8 +42,9 @@ func TestDifferential(t *testing.T) {
 	}
 
 	etcd := start(t, cluster.Config{Nodes: 1, Program: cluster.Etcd(t), Flags: etcdFlags})
-	ours := start(t, cluster.Config{Nodes: 3, Program: cluster.QuorumKV(t)})
+	ours := start(t, cluster.Config{Nodes: 3})
 	r := newRunner(newPair(etcd, ours))
+	r.pair.leases, r.pair.etcd = true, ours.Program.IsEtcd()
 	begin := time.Now()
 	// What chance left out of a full run gets a few histories more.
 	unfinished := func() bool {
@@ -99,7 +100,7 @@ func (r *runner) history(seed uint64, length int, restarts bool) (history, *diff
 	s := r.pair.begin()
 	h := history{base: s.base}
 	rng := rand.New(rand.NewPCG(seed, 0))
-	g := &generator{state: s, rng: rng}
+	g := &generator{state: s, rng: rng, leases: r.pair.leases}
 	g.skipped = func(request any) bool { return r.pair.exceptions.skipped(s, request) }
 	run := func(st step) *difference {
 		done, found := r.pair.run(s, st, func(c call, a answer) {

@@ -16,18 +16,25 @@ import (
 type generator struct {
 	*state
 	rng     *rand.Rand
+	leases  bool // may be asked for
 	skipped func(request any) bool
 }
 
 // step returns requests to be sent at once: a single one of any kind, reads of any kind, or writes and reads whose order
-// the answers tell.
+// the answers tell. With leases, as many are about one.
 func (g *generator) step() []any {
 	n, next := 1, g.any
-	switch g.rng.IntN(3) {
+	kinds := 3
+	if g.leases {
+		kinds = 4
+	}
+	switch g.rng.IntN(kinds) {
 	case 1:
 		n, next = 2+g.rng.IntN(9), g.read
 	case 2:
 		n, next = 2+g.rng.IntN(7), g.calm
+	case 3:
+		next = g.lease
 	}
 	var requests []any
 	for len(requests) < n {
@@ -39,8 +46,11 @@ func (g *generator) step() []any {
 }
 
 // any returns a *pb.PutRequest, *pb.RangeRequest, *script.Stream, *pb.DeleteRangeRequest, *pb.TxnRequest,
-// *pb.CompactionRequest or *pb.HashKVRequest.
+// *pb.CompactionRequest, *pb.HashKVRequest or one about leases.
 func (g *generator) any() any {
+	if g.leases && g.chance(6) {
+		return g.lease()
+	}
 	switch n := g.rng.IntN(1000); {
 	case n < 280:
 		return g.put()
@@ -225,7 +235,10 @@ func (g *generator) put() *pb.PutRequest {
 	}
 	r.IgnoreLease = g.chance(15)
 	if g.chance(50) {
-		r.Lease = g.rng.Int64N(4) - 1 // there are no leases
+		r.Lease = g.leaseID()
+	}
+	if g.leases && g.chance(4) {
+		r.Lease = g.leaseID()
 	}
 	return r
 }

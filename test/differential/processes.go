@@ -38,7 +38,8 @@ func start(t cluster.T, cfg cluster.Config) *processes {
 				t.Fatalf("connect to %s: %v", n.Name, err)
 			}
 			t.Cleanup(func() { conn.Close() })
-			connections[i] = endpoint{kv: pb.NewKVClient(conn), maintenance: pb.NewMaintenanceClient(conn)}
+			connections[i] = endpoint{kv: pb.NewKVClient(conn), maintenance: pb.NewMaintenanceClient(conn),
+				lease: pb.NewLeaseClient(conn), watch: pb.NewWatchClient(conn)}
 		}
 		p.endpoints = append(p.endpoints, connections)
 	}

@@ -57,7 +57,7 @@ func session(t *testing.T, p *processes) *script.Session {
 	var nodes []script.Node
 	for i := range p.Nodes {
 		e := p.endpoints[i][0]
-		nodes = append(nodes, script.Node{KV: e.kv, Maintenance: e.maintenance, MemberID: ids[i]})
+		nodes = append(nodes, script.Node{KV: e.kv, Maintenance: e.maintenance, Lease: e.lease, MemberID: ids[i]})
 	}
 	s, err := script.NewSession(nodes, members.Header.ClusterId)
 	if err != nil {

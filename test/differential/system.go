@@ -50,6 +50,8 @@ func (a answer) revision() int64 {
 type endpoint struct {
 	kv          pb.KVClient
 	maintenance pb.MaintenanceClient
+	lease       pb.LeaseClient
+	watch       pb.WatchClient
 }
 
 // ask sends a request. Cluster id, member id and term of the answer are dropped (decision "header").
@@ -76,6 +78,16 @@ func (e endpoint) ask(request any) answer {
 		response, err = e.kv.Compact(ctx, r)
 	case *pb.HashKVRequest:
 		response, err = e.maintenance.HashKV(ctx, r)
+	case *pb.LeaseGrantRequest:
+		response, err = e.lease.LeaseGrant(ctx, r)
+	case *pb.LeaseRevokeRequest:
+		response, err = e.lease.LeaseRevoke(ctx, r)
+	case *pb.LeaseTimeToLiveRequest:
+		response, err = e.lease.LeaseTimeToLive(ctx, r)
+	case *pb.LeaseLeasesRequest:
+		response, err = e.lease.LeaseLeases(ctx, r)
+	case *pb.LeaseKeepAliveRequest:
+		response, err = script.KeepAlive(ctx, e.lease, r)
 	default:
 		panic(fmt.Sprintf("cannot send a %T", request))
 	}

@@ -101,9 +101,11 @@ func ctlFiles(t *testing.T) []string {
 
 // tool is a command line client with a cluster of its own: the files count revisions from 1.
 type tool struct {
-	path    string
-	cluster *cluster.Cluster
-	mask    *strings.Replacer
+	path       string
+	cluster    *cluster.Cluster
+	masked     []string              // text, what hides it, text, ...
+	leases     []string              // ids of the leases granted: $LEASE1, $LEASE2, ...
+	background map[string]*toolStart // by name, see ctl_background_test.go
 }
 
 func newTool(t *testing.T, path string) *tool {
@@ -127,10 +129,12 @@ func newTool(t *testing.T, path string) *tool {
 		}
 		pairs = append(pairs, fmt.Sprintf("%x", id), name, strconv.FormatUint(id, 10), name)
 	}
-	return &tool{path: path, cluster: c, mask: strings.NewReplacer(pairs...)}
+	return &tool{path: path, cluster: c, masked: pairs, background: map[string]*toolStart{}}
 }
 
-// run executes a block: one command per line, its stdin in the lines that begin with "| ".
+// run executes a block: one command per line, its stdin in the lines that begin with "| ". NAME=value before a command
+// goes into its environment. $ALL is all endpoints, $ONE is one, $LEASE1 the first lease that the file granted. Commands
+// that run until they are stopped have verbs of their own, see ctl_background_test.go.
 func (c *tool) run(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	var out strings.Builder
@@ -148,23 +152,63 @@ func (c *tool) run(t *testing.T, d *datadriven.TestData) string {
 			stdin.Reset()
 			stdin.WriteString(text)
 		}
-		args, err := arguments(strings.ReplaceAll(line, "$ALL", strings.Join(c.cluster.Endpoints(), ",")))
+		fmt.Fprintf(&out, "$ %s\n", line)
+		text := c.placeholders().Replace(line)
+		if handled, err := c.inBackground(t, &out, text); err != nil {
+			d.Fatalf(t, "%q: %v\n%s", line, err, out.String())
+		} else if handled {
+			continue
+		}
+		args, err := arguments(text)
 		if err != nil {
 			d.Fatalf(t, "%q: %v", line, err)
 		}
-		fmt.Fprintf(&out, "$ %s\n", line)
 		result := runTool(t, c.path, c.cluster.Endpoints(0), stdin.String(), args)
+		if strings.Contains(line, "lease grant") {
+			c.remember(line, result.stdout)
+		}
 		if strings.Contains(line, "member list") {
 			// etcd leaves the revision out of this header; we fill it (see docs/compatibility.md).
 			result.stdout = headerRevision.ReplaceAllString(result.stdout, "")
 		}
-		out.WriteString(c.normalise(result.stdout, ""))
+		stdout := c.normalise(result.stdout, "")
+		if strings.Contains(line, "lease list") { // a follower knows no order
+			stdout = leaseName.ReplaceAllString(stdout, "$$LEASE")
+		}
+		out.WriteString(stdout)
 		out.WriteString(c.normalise(result.stderr, "stderr: "))
 		if result.code != 0 {
 			fmt.Fprintf(&out, "exit code %d\n", result.code)
 		}
 	}
 	return out.String()
+}
+
+func (c *tool) placeholders() *strings.Replacer {
+	pairs := []string{"$ALL", strings.Join(c.cluster.Endpoints(), ","), "$ONE", c.cluster.Endpoints(0)[0]}
+	for i, lease := range c.leases {
+		pairs = append(pairs, fmt.Sprintf("$LEASE%d", i+1), lease)
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// remember gives the lease that a grant printed a name of its own.
+func (c *tool) remember(line, stdout string) {
+	match := granted.FindStringSubmatch(stdout)
+	if match == nil {
+		return
+	}
+	base := 10
+	if match[1] != "" || strings.Contains(line, "--hex") {
+		base = 16
+	}
+	id, err := strconv.ParseInt(match[1]+match[2], base, 64)
+	if err != nil {
+		return
+	}
+	c.leases = append(c.leases, fmt.Sprintf("%016x", id))
+	name := fmt.Sprintf("$LEASE%d", len(c.leases))
+	c.masked = append(c.masked, fmt.Sprintf("%016x", id), name, fmt.Sprintf("%x", id), name, strconv.FormatInt(id, 10), name)
 }
 
 type toolResult struct {
@@ -176,19 +220,29 @@ func runTool(t *testing.T, path string, endpoints []string, stdin string, args [
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if !slices.Contains(args, "--endpoints") {
-		args = append([]string{"--endpoints", strings.Join(endpoints, ",")}, args...)
-	}
-	cmd := exec.CommandContext(ctx, path, args...)
+	cmd := toolCommand(ctx, t, path, endpoints, args)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin"}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("run %s %s: %v", path, strings.Join(args, " "), err)
 	}
 	return toolResult{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+func toolCommand(ctx context.Context, t *testing.T, path string, endpoints, args []string) *exec.Cmd {
+	t.Helper()
+	env := []string{"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin"}
+	for len(args) > 0 && assignment.MatchString(args[0]) {
+		env, args = append(env, args[0]), args[1:]
+	}
+	if !slices.Contains(args, "--endpoints") {
+		args = append([]string{"--endpoints", strings.Join(endpoints, ",")}, args...)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = env
+	return cmd
 }
 
 // arguments splits a command line at spaces outside double quotes.
@@ -228,6 +282,11 @@ var (
 		{regexp.MustCompile(`("RaftTerm" : )[0-9]+`), "${1}$$TERM"},
 		{regexp.MustCompile(`("raft(Applied)?Index":)[0-9]+`), "${1}$$INDEX"},
 		{regexp.MustCompile(`("Raft(Applied)?Index" : )[0-9]+`), "${1}$$INDEX"},
+		// lease timetolive, and the keys of locks and elections, which end in the id of a lease.
+		{regexp.MustCompile(`("ttl":)[0-9]+`), "${1}$$TTL"},
+		{regexp.MustCompile(`("TTL" : )[0-9]+`), "${1}$$TTL"},
+		{regexp.MustCompile(`("Lease" : )[1-9][0-9]+`), "${1}$$LEASE"},
+		{regexp.MustCompile(`\b([a-z]+/)[0-9a-f]{12,16}\b`), "${1}$$LEASE"},
 		{regexp.MustCompile(`("dbSize(InUse)?":)[0-9]+`), "${1}$$SIZE"},
 		{regexp.MustCompile(`("DBSize(InUse)?" : )[0-9]+`), "${1}$$SIZE"},
 		// endpoint status: is leader, is learner, term, index, applied index.
@@ -235,6 +294,9 @@ var (
 		{regexp.MustCompile(`│ +(true|false) │ +(true|false) │ +[0-9]+ │ +[0-9]+ │ +[0-9]+ │`),
 			"│ $$LEADER │ ${2} │ $$TERM │ $$INDEX │ $$INDEX │"},
 	}
+	granted        = regexp.MustCompile(`lease ([0-9a-f]{16}) granted|"ID" ?: ?([0-9a-f]+)`)
+	leaseName      = regexp.MustCompile(`\$LEASE[0-9]+`)
+	assignment     = regexp.MustCompile(`^[A-Z_]+=`)
 	headerRevision = regexp.MustCompile(`(?m)"revision":[0-9]+,|^"Revision" : [0-9]+\n`)
 
 	logLine = regexp.MustCompile(`(?m)^\{"level":.*\n`) // what etcd's client library logs
@@ -243,7 +305,7 @@ var (
 
 // normalise hides what differs between runs and puts prefix before each line.
 func (c *tool) normalise(text, prefix string) string {
-	text = c.mask.Replace(logLine.ReplaceAllString(text, ""))
+	text = strings.NewReplacer(c.masked...).Replace(logLine.ReplaceAllString(text, ""))
 	for _, m := range masks {
 		text = m.pattern.ReplaceAllString(text, m.by)
 	}

@@ -50,8 +50,9 @@ func newSession(t *testing.T, c *cluster.Cluster, under int) *script.Session {
 	var nodes []script.Node
 	for i := range c.Nodes {
 		n := (under + i) % len(c.Nodes)
-		maintenance := pb.NewMaintenanceClient(c.Client(n).ActiveConnection())
-		nodes = append(nodes, script.Node{KV: c.KV(n), Maintenance: maintenance, MemberID: ids[n]})
+		conn := c.Client(n).ActiveConnection()
+		nodes = append(nodes, script.Node{KV: c.KV(n), Maintenance: pb.NewMaintenanceClient(conn),
+			Lease: pb.NewLeaseClient(conn), MemberID: ids[n]})
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

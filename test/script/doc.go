@@ -1,4 +1,4 @@
-// Package script is a small language for KV requests, used by golden files in which a reviewer can read both sides of
+// Package script is a small language for requests to the store and its leases, used by golden files in which a reviewer can read both sides of
 // the API. One request is one line, a transaction a block:
 //
 //	put a 1 prev_kv
@@ -20,6 +20,9 @@
 //	del KEY [END] [prev_kv]
 //	compact R [physical]
 //	hash R           HashKV
+//	grant TTL [id=N] | revoke N | ttl N [keys] | keepalive N | leases
+//	watch KEY [END] [rev=R] [id=N] [prev_kv] [progress] [fragment] [noput] [nodelete] | cancel N | progress
+//	                 messages on a Watch stream: for those who have one, a Session has not
 //	txn              then compares, requests and `end`; requests before `then` count as success
 //	if version|create|mod|value|lease KEY [..END] =|!=|<|> V|unset
 //	empty            an operation without a request; only inside txn

@@ -1,7 +1,9 @@
 package script
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,6 +65,22 @@ func (s *Session) format(response any, indent string) string {
 			}
 			b.WriteString(part)
 		}
+	case *pb.LeaseGrantResponse:
+		fmt.Fprintf(&b, " lease=%d ttl=%d %s\n", r.ID, r.TTL, r.Error)
+	case *pb.LeaseRevokeResponse:
+		b.WriteByte('\n')
+	case *pb.LeaseTimeToLiveResponse:
+		// What remains is left out while the lease lives: it depends on when.
+		fmt.Fprintf(&b, " lease=%d alive=%v granted=%d keys=%q\n", r.ID, r.TTL >= 0, r.GrantedTTL, sorted(r.Keys))
+	case *pb.LeaseKeepAliveResponse:
+		fmt.Fprintf(&b, " lease=%d ttl=%d\n", r.ID, r.TTL)
+	case *pb.LeaseLeasesResponse:
+		var ids []int64
+		for _, l := range r.Leases {
+			ids = append(ids, l.ID)
+		}
+		slices.Sort(ids) // by expiry, which depends on when
+		fmt.Fprintf(&b, " leases=%v\n", ids)
 	default:
 		fmt.Fprintf(&b, " %T!\n", response)
 	}
@@ -83,6 +101,11 @@ func (s *Session) part(op *pb.ResponseOp, indent string) string {
 	default:
 		return fmt.Sprintf("%s%T\n", indent, op.Response)
 	}
+}
+
+// sorted: etcd lists the keys of a lease in the order of a map.
+func sorted(keys [][]byte) [][]byte {
+	return slices.SortedFunc(slices.Values(keys), bytes.Compare)
 }
 
 // maxPairs keeps golden files readable; the count says how many there were.

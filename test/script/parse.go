@@ -208,6 +208,47 @@ func (p *parser) request(line string) (any, error) {
 			return &Stream{r}, nil
 		}
 		return r, nil
+	case "watch":
+		r := &pb.WatchCreateRequest{Key: arg(0), RangeEnd: arg(1), PrevKv: set("prev_kv"), ProgressNotify: set("progress"),
+			Fragment: set("fragment")}
+		for i, filter := range []string{"noput", "nodelete"} {
+			if set(filter) {
+				r.Filters = append(r.Filters, pb.WatchCreateRequest_FilterType(i))
+			}
+		}
+		if set("rev") {
+			if r.StartRevision, err = p.revision(options["rev"]); err != nil {
+				return nil, err
+			}
+		}
+		if set("id") {
+			r.WatchId, err = strconv.ParseInt(options["id"], 10, 64)
+		}
+		return r, err
+	case "progress":
+		return &pb.WatchProgressRequest{}, nil
+	case "leases":
+		return &pb.LeaseLeasesRequest{}, nil
+	case "grant", "revoke", "ttl", "keepalive", "cancel":
+		number, err := strconv.ParseInt(string(arg(0)), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		switch verb {
+		case "revoke":
+			return &pb.LeaseRevokeRequest{ID: number}, nil
+		case "ttl":
+			return &pb.LeaseTimeToLiveRequest{ID: number, Keys: set("keys")}, nil
+		case "keepalive":
+			return &pb.LeaseKeepAliveRequest{ID: number}, nil
+		case "cancel":
+			return &pb.WatchCancelRequest{WatchId: number}, nil
+		}
+		r := &pb.LeaseGrantRequest{TTL: number}
+		if set("id") {
+			r.ID, err = strconv.ParseInt(options["id"], 10, 64)
+		}
+		return r, err
 	default:
 		return nil, fmt.Errorf("unknown request %q", verb)
 	}
@@ -222,7 +263,8 @@ var optionNames = map[string]int{
 	"prev_kv": flagOption, "ignore_value": flagOption, "ignore_lease": flagOption, "serializable": flagOption,
 	"keys_only": flagOption, "count_only": flagOption, "physical": flagOption, "lease": valueOption, "limit": valueOption,
 	"rev": valueOption, "sort": valueOption, "min_mod": valueOption, "max_mod": valueOption, "min_create": valueOption,
-	"max_create": valueOption,
+	"max_create": valueOption, "id": valueOption, "keys": flagOption, "progress": flagOption, "fragment": flagOption,
+	"noput": flagOption, "nodelete": flagOption,
 }
 
 // sorting parses ORDER[:TARGET]; a bare number stands for itself, known or not.

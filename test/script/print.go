@@ -3,6 +3,7 @@ package script
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,24 @@ func (p printer) request(request any, indent string) {
 	case *pb.TxnRequest:
 		p.txn(r, indent)
 		return
+	case *pb.LeaseGrantRequest:
+		fmt.Fprintf(p, "grant %d", r.TTL)
+		p.id(r.ID)
+	case *pb.LeaseRevokeRequest:
+		fmt.Fprintf(p, "revoke %d", r.ID)
+	case *pb.LeaseTimeToLiveRequest:
+		fmt.Fprintf(p, "ttl %d", r.ID)
+		p.flag("keys", r.Keys)
+	case *pb.LeaseKeepAliveRequest:
+		fmt.Fprintf(p, "keepalive %d", r.ID)
+	case *pb.LeaseLeasesRequest:
+		p.WriteString("leases")
+	case *pb.WatchCreateRequest:
+		p.watch(r)
+	case *pb.WatchCancelRequest:
+		fmt.Fprintf(p, "cancel %d", r.WatchId)
+	case *pb.WatchProgressRequest:
+		p.WriteString("progress")
 	default:
 		fmt.Fprintf(p, "# %T %v", request, request)
 	}
@@ -83,6 +102,26 @@ func (p printer) rangeRequest(verb string, r *pb.RangeRequest) {
 	p.flag("serializable", r.Serializable)
 	p.flag("keys_only", r.KeysOnly)
 	p.flag("count_only", r.CountOnly)
+}
+
+func (p printer) watch(r *pb.WatchCreateRequest) {
+	p.WriteString("watch " + bare(r.Key))
+	p.end(r.RangeEnd)
+	if r.StartRevision != 0 {
+		p.WriteString(" rev=" + p.revision(r.StartRevision))
+	}
+	p.id(r.WatchId)
+	p.flag("prev_kv", r.PrevKv)
+	p.flag("progress", r.ProgressNotify)
+	p.flag("fragment", r.Fragment)
+	p.flag("noput", slices.Contains(r.Filters, pb.WatchCreateRequest_NOPUT))
+	p.flag("nodelete", slices.Contains(r.Filters, pb.WatchCreateRequest_NODELETE))
+}
+
+func (p printer) id(id int64) {
+	if id != 0 {
+		fmt.Fprintf(p, " id=%d", id)
+	}
 }
 
 func (p printer) txn(t *pb.TxnRequest, indent string) {

@@ -16,6 +16,7 @@ import (
 type Node struct {
 	KV          pb.KVClient
 	Maintenance pb.MaintenanceClient // for hash
+	Lease       pb.LeaseClient       // for leases
 	MemberID    uint64
 }
 
@@ -96,11 +97,37 @@ func (s *Session) call(node int, request any) string {
 		response, err = to.KV.Compact(ctx, r)
 	case *pb.HashKVRequest:
 		response, err = to.Maintenance.HashKV(ctx, r)
+	case *pb.LeaseGrantRequest:
+		response, err = to.Lease.LeaseGrant(ctx, r)
+	case *pb.LeaseRevokeRequest:
+		response, err = to.Lease.LeaseRevoke(ctx, r)
+	case *pb.LeaseTimeToLiveRequest:
+		response, err = to.Lease.LeaseTimeToLive(ctx, r)
+	case *pb.LeaseLeasesRequest:
+		response, err = to.Lease.LeaseLeases(ctx, r)
+	case *pb.LeaseKeepAliveRequest:
+		response, err = KeepAlive(ctx, to.Lease, r)
+	default:
+		return fmt.Sprintf("a session cannot send a %T\n", request)
 	}
 	if err != nil {
 		return formatError(err)
 	}
 	return s.header(to, response.GetHeader()) + s.format(response, "  ")
+}
+
+// KeepAlive renews a lease once, on a stream of its own.
+func KeepAlive(ctx context.Context, leases pb.LeaseClient, r *pb.LeaseKeepAliveRequest) (*pb.LeaseKeepAliveResponse, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := leases.LeaseKeepAlive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.Send(r); err != nil && err != io.EOF { // after an EOF, Recv has the error
+		return nil, err
+	}
+	return stream.Recv()
 }
 
 // header checks what must be the same in every answer and prints the revision.

@@ -32,6 +32,7 @@ type Config struct {
 	Writers int
 	Readers int
 	Timeout time.Duration // of one request; default 5 s
+	Pace    time.Duration // between two writes of a writer, and two reads of a reader; 0: none
 	Seed    uint64
 }
 
@@ -128,6 +129,9 @@ func (l *Load) write(writer int, client KV) {
 		}
 		l.floor.Raise(revision)
 		l.Ledger.Ack(writer, n, revision)
+		if l.cfg.Pace > 0 {
+			wait(l.ctx, l.cfg.Pace)
+		}
 	}
 }
 
@@ -141,6 +145,9 @@ func (l *Load) read(rng *rand.Rand) {
 			err = l.readNewest(node, rng.IntN(l.cfg.Writers))
 		}
 		l.reads.Add(1)
+		if l.cfg.Pace > 0 {
+			wait(l.ctx, l.cfg.Pace)
+		}
 		if err != nil {
 			l.failed.Add(1)
 			l.standBack()
@@ -214,11 +221,4 @@ func (l *Load) readLocal(node int) error {
 	return nil
 }
 
-func (l *Load) standBack() {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.ctx.Done():
-	}
-}
+func (l *Load) standBack() { standBack(l.ctx) }

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// patience is how long further signals are ignored after the first: programs such as timeout(1) send it twice. From then
+// on one ends the process, whatever it is still giving back.
+const patience = time.Second
+
+// stopSignal is the wish of the user that a command end, told by SIGINT or SIGTERM.
+type stopSignal struct {
+	ctx    context.Context // ends with the signal
+	got    os.Signal       // set before ctx ends; nil when release ended it
+	cancel context.CancelFunc
+
+	released chan struct{} // closed by release
+	watched  chan struct{} // closed when nobody waits for signals any more
+}
+
+func (a *app) untilSignal() *stopSignal {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &stopSignal{ctx: ctx, cancel: cancel, released: make(chan struct{}), watched: make(chan struct{})}
+	signals := make(chan os.Signal, 1) // sent by the runtime, which drops what nobody takes
+	a.notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with release
+		defer close(s.watched)
+		defer signal.Stop(signals)
+		select {
+		case s.got = <-signals:
+			cancel()
+		case <-s.released:
+			return
+		}
+		select {
+		case <-time.After(patience):
+		case <-s.released:
+		}
+	}()
+	return s
+}
+
+// release ends ctx, if no signal did, and gives signals back their usual meaning.
+func (s *stopSignal) release() {
+	close(s.released)
+	<-s.watched
+	s.cancel()
+}
