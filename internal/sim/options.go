@@ -104,6 +104,8 @@ func Draw(rng *rand.Rand) Options {
 			o.AllAtOnce = rng.Float64() * 0.3
 		}
 	}
-	o.Holders = rng.IntN(5) // last, so that the seeds of before mean what they meant
+	if coin() { // last, so that the seeds of before mean what they meant
+		o.Holders = 1 + rng.IntN(4)
+	}
 	return o
 }

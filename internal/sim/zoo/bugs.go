@@ -262,26 +262,6 @@ var bugs = []Bug{
 		}},
 	},
 	{
-		Name: "lease-any-term",
-		What: "Voters take part in the rounds of a leader whose term is over: it confirms renewals that its successor, which " +
-			"has asked before, does not know, and a lease expires before its time.",
-		Edits: []Edit{{
-			File: "raftnode/leaseround.go",
-			Old:  "if n.raw == nil || m.GetTerm() != n.mem.hard.GetTerm() ||",
-			New:  "if n.raw == nil ||",
-		}},
-	},
-	{
-		Name: "lease-forgotten",
-		What: "A new leader takes one table that is certain for enough, although another member forgot in a restart what only " +
-			"that one knew: a lease expires before its time.",
-		Edits: []Edit{{
-			File: "raftnode/leasesurvey.go",
-			Old:  "certain > voters-quorum {",
-			New:  "certain > min(voters-quorum, 0) {",
-		}},
-	},
-	{
 		Name: "lease-tick-clock",
 		What: "Deadlines are counted from the last tick, not from now: a lease expires up to a tick before its time.",
 		Edits: []Edit{{
