@@ -48,7 +48,6 @@ func (a *api) serverOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(a.limits.RequestBytes + messageOverheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32), // a range may be as large as the store
 		grpc.WaitForHandlers(true),
-		grpc.SharedWriteBuffer(true), // idle connections hold none
 	}
 }
 
