@@ -173,6 +173,7 @@ func (c *client) step() {
 		}
 		slices.Sort(ids)
 		c.stream.Cancel(ids[rng.IntN(len(ids))])
+		c.forget()
 	case d < 4:
 		if c.stream.AskProgress(); len(c.stream.watchers) > 0 {
 			c.asks, c.wanted = c.asks+1, c.w.store.Revision()
@@ -233,6 +234,14 @@ func (c *client) carryOut() {
 		c.receive(r)
 	}
 	c.stream.Done(work)
+	c.forget()
+}
+
+// forget: with the last watcher goes what was asked about all of them.
+func (c *client) forget() {
+	if len(c.stream.watchers) == 0 {
+		c.wanted = 0
+	}
 }
 
 func (c *client) receive(r Response) {
@@ -240,6 +249,9 @@ func (c *client) receive(r Response) {
 	if r.ID == NoWatcher {
 		if c.asks--; c.asks < 0 {
 			t.Fatal("progress that nobody asked for")
+		}
+		if len(c.open) == 0 {
+			t.Fatal("progress of a stream without a watcher")
 		}
 		if r.Revision >= c.wanted {
 			c.wanted = 0

@@ -89,7 +89,7 @@ func (s *Stream) Cancel(id int64) bool {
 func (s *Stream) Waiting() int { return len(s.replies) }
 
 // AskProgress wants one notice for the whole stream, once all that is owed to its watchers has been given. Without a
-// watcher there will be none.
+// watcher there will be none, also when the last one goes before that.
 func (s *Stream) AskProgress() {
 	if len(s.watchers) > 0 {
 		s.progress = true
@@ -109,7 +109,7 @@ func (s *Stream) Done(w *Work) {
 	}
 	clear(s.out)
 	s.out = s.out[:0]
-	s.progress = s.progress || w.Progress && !w.complete
+	s.progress = s.progress || w.Progress && !w.complete && len(s.watchers) > 0
 	if w.stale && w.View == s.hub.view {
 		s.stale = true
 		s.hub.stale = append(s.hub.stale, s)
@@ -184,6 +184,7 @@ func (s *Stream) remove(at int) {
 			s.latest = max(s.latest, o.start)
 		}
 	}
+	s.progress = s.progress && len(s.watchers) > 0
 }
 
 func (s *Stream) reply(r Reply) {
@@ -213,7 +214,7 @@ func (s *Stream) giveWork() {
 	if len(s.replies)+len(s.due)+len(s.notices) == 0 && !progress {
 		return
 	}
-	w := &Work{View: s.hub.view, Replies: s.replies, Notices: s.notices, Progress: progress}
+	w := &Work{View: s.hub.view, Replies: s.replies, Notices: s.notices, Progress: progress, watchers: len(s.watchers)}
 	if len(s.due) > 0 {
 		w.Due = make([]Due, len(s.due))
 		for i, d := range s.due {

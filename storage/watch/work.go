@@ -30,7 +30,8 @@ type Work struct {
 	// Progress asks for the same, once, for the whole stream.
 	Progress bool
 
-	complete bool // all who are due have been given everything
+	watchers int  // of the stream, when the work was given
+	complete bool // all who are due have been given everything, and somebody is left
 	stale    bool // the view cannot be read any more
 }
 
@@ -84,7 +85,7 @@ func Collect(w *Work, slice int) ([]Response, error) {
 	if err := c.advance(slice, false); err != nil {
 		return nil, err
 	}
-	w.complete = !w.stale
+	w.complete = !w.stale && c.ended < w.watchers // progress of nobody is none
 	for i := range w.Due {
 		if d := &w.Due[i]; d.Compacted == 0 && d.Next <= w.View.Revision() {
 			w.complete = false
@@ -109,6 +110,7 @@ type collection struct {
 	work      *Work
 	responses []Response
 	events    int
+	ended     int // watchers, by compaction
 }
 
 // endCompacted ends the watchers that have fallen behind the compact revision.
@@ -120,6 +122,7 @@ func (c *collection) endCompacted() {
 			d.Compacted = v.CompactRevision()
 		}
 		if d.Compacted > 0 {
+			c.ended++
 			c.responses = append(c.responses, Response{
 				ID: d.ID, Compacted: d.Compacted, Revision: v.Revision(),
 			})
