@@ -144,6 +144,10 @@ func watchSpec(c *pb.WatchCreateRequest) watch.Spec {
 
 // carryOut sends what the loop wants to be sent, in its order, and asks for more.
 func (s *watchStream) carryOut(ctx context.Context, work *watch.Work) error {
+	responses, err := s.collect(ctx, work) // first: to send may take for ever
+	if err != nil {
+		return err
+	}
 	for _, r := range work.Replies {
 		if err := s.stream.Send(s.reply(r)); err != nil {
 			return err
@@ -154,10 +158,6 @@ func (s *watchStream) carryOut(ctx context.Context, work *watch.Work) error {
 		case s.sent <- struct{}{}:
 		default:
 		}
-	}
-	responses, err := s.collect(ctx, work)
-	if err != nil {
-		return err
 	}
 	if len(responses) > 0 {
 		if err := s.send(responses); err != nil {

@@ -235,7 +235,7 @@ func TestEncodedResponse(t *testing.T) {
 		for _, h := range []*pb.ResponseHeader{{}, {ClusterId: math.MaxUint64, MemberId: math.MaxUint64, Revision: math.MaxInt64, RaftTerm: math.MaxUint64}} {
 			r, encoder := &watch.Response{ID: id}, newResponseEncoder(h, 1) // more than it was told of
 			for i := range 4 {
-				e := watch.Event{Event: &mvcc.Event{KV: kv(i), Delete: i == 2}}
+				e := watch.Event{Event: mvcc.Event{KV: kv(i), Delete: i == 2}}
 				if i%2 == 1 {
 					e.Prev = kv(10 * i)
 				}

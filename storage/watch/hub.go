@@ -10,9 +10,11 @@ import (
 
 // Hub knows all watchers of a node. It belongs to the loop, as do its Streams.
 type Hub struct {
-	view    *mvcc.View // nil until the node has a state to show
-	ranges  ranges
-	streams []*Stream // open ones, each with its place here in slot
+	view *mvcc.View // nil until the node has a state to show
+	// advances counts the views.
+	advances uint64
+	ranges   ranges
+	streams  []*Stream // open ones, each with its place here in slot
 	// woken are the streams that got something to do in the call under way, stale those that wait for another view.
 	woken, stale []*Stream
 	interval     func() time.Duration
@@ -40,6 +42,7 @@ func (h *Hub) Open(give func(*Work)) *Stream {
 func (h *Hub) Advance(v *mvcc.View) {
 	old := h.view
 	h.view = v
+	h.advances++
 	if old != nil {
 		h.history(old.Revision(), v)
 	}

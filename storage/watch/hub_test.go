@@ -230,6 +230,9 @@ func (c *client) carryOut() {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if work.View != nil {
+		t.Fatal("work that is collected holds on to a view")
+	}
 	for _, r := range responses {
 		c.receive(r)
 	}

@@ -105,12 +105,12 @@ func (s *Stream) Done(w *Work) {
 	}
 	s.busy = false
 	for i, d := range w.Due {
-		s.took(s.out[i], &d, w.View.Revision())
+		s.took(s.out[i], &d, w.revision)
 	}
 	clear(s.out)
 	s.out = s.out[:0]
 	s.progress = s.progress || w.Progress && !w.complete && len(s.watchers) > 0
-	if w.stale && w.View == s.hub.view {
+	if w.stale && w.advances == s.hub.advances {
 		s.stale = true
 		s.hub.stale = append(s.hub.stale, s)
 		return
@@ -214,7 +214,10 @@ func (s *Stream) giveWork() {
 	if len(s.replies)+len(s.due)+len(s.notices) == 0 && !progress {
 		return
 	}
-	w := &Work{View: s.hub.view, Replies: s.replies, Notices: s.notices, Progress: progress, watchers: len(s.watchers)}
+	w := &Work{
+		View: s.hub.view, Replies: s.replies, Notices: s.notices, Progress: progress,
+		revision: s.hub.view.Revision(), advances: s.hub.advances, watchers: len(s.watchers),
+	}
 	if len(s.due) > 0 {
 		w.Due = make([]Due, len(s.due))
 		for i, d := range s.due {

@@ -22,6 +22,8 @@ type Reply struct {
 // Work is what a stream is to do next: send Replies, then the events that Collect finds for those who are Due, then
 // progress. Whoever it was given to owns it until Stream.Done.
 type Work struct {
+	// View is what Collect reads, and lets go of: a client that does not read what was collected must not hold on to a
+	// state of the store.
 	View    *mvcc.View
 	Replies []Reply
 	Due     []Due
@@ -30,9 +32,11 @@ type Work struct {
 	// Progress asks for the same, once, for the whole stream.
 	Progress bool
 
-	watchers int  // of the stream, when the work was given
-	complete bool // all who are due have been given everything, and somebody is left
-	stale    bool // the view cannot be read any more
+	revision int64
+	advances uint64 // the hub's, when the work was given
+	watchers int    // of the stream, then
+	complete bool   // all who are due have been given everything, and somebody is left
+	stale    bool   // the view cannot be read any more
 }
 
 // NeedsFile reports whether Collect will read from the file to find the events: not all are in memory.
@@ -59,7 +63,7 @@ type Due struct {
 
 // Event is a change, with what the key had before if the watcher wants to know.
 type Event struct {
-	*mvcc.Event
+	mvcc.Event
 	Prev *mvccpb.KeyValue
 }
 
@@ -75,9 +79,10 @@ type Response struct {
 }
 
 // Collect reads the history for a work, about a slice of so many bytes, or two: one of the newest, in memory, and one of
-// older history from the file. It changes only the work, so any goroutine may call it. An error means damage.
+// older history from the file. It changes only the work, so any goroutine may call it, once. An error means damage.
 func Collect(w *Work, slice int) ([]Response, error) {
-	c := collection{work: w}
+	c := collection{work: w, view: w.View}
+	w.View = nil
 	c.endCompacted()
 	if err := c.advance(slice, true); err != nil {
 		return nil, err
@@ -87,16 +92,16 @@ func Collect(w *Work, slice int) ([]Response, error) {
 	}
 	w.complete = !w.stale && c.ended < w.watchers // progress of nobody is none
 	for i := range w.Due {
-		if d := &w.Due[i]; d.Compacted == 0 && d.Next <= w.View.Revision() {
+		if d := &w.Due[i]; d.Compacted == 0 && d.Next <= w.revision {
 			w.complete = false
 		}
 	}
 	for _, id := range w.Notices {
 		// These had nothing due when the work was made.
-		c.responses = append(c.responses, Response{ID: id, Revision: w.View.Revision()})
+		c.responses = append(c.responses, Response{ID: id, Revision: w.revision})
 	}
 	if w.Progress && w.complete {
-		c.responses = append(c.responses, Response{ID: NoWatcher, Revision: w.View.Revision()})
+		c.responses = append(c.responses, Response{ID: NoWatcher, Revision: w.revision})
 	}
 	return c.responses, nil
 }
@@ -107,6 +112,7 @@ const enoughEvents = 16 << 10
 
 // collection is a Collect under way.
 type collection struct {
+	view      *mvcc.View
 	work      *Work
 	responses []Response
 	events    int
@@ -115,7 +121,7 @@ type collection struct {
 
 // endCompacted ends the watchers that have fallen behind the compact revision.
 func (c *collection) endCompacted() {
-	v := c.work.View
+	v := c.view
 	for i := range c.work.Due {
 		d := &c.work.Due[i]
 		if d.Next < v.CompactRevision() && !v.Recent(d.Next) {
@@ -133,7 +139,7 @@ func (c *collection) endCompacted() {
 // advance takes the watchers whose next revision is in memory, or those whose is not, one slice further: the slice
 // begins with the one that is furthest behind.
 func (c *collection) advance(slice int, recent bool) error {
-	v := c.work.View
+	v := c.view
 	concerned := func(d *Due) bool {
 		return d.Compacted == 0 && d.Next <= v.Revision() && v.Recent(d.Next) == recent
 	}
@@ -164,7 +170,7 @@ func (c *collection) advance(slice int, recent bool) error {
 		found.ID, found.Fragment, found.Events = d.ID, d.Spec.Has(Fragment), nil
 		for j := range events {
 			if e := &events[j]; e.Rev.Main >= d.Next && d.Spec.wants(e) {
-				found.Events = append(found.Events, Event{Event: e})
+				found.Events = append(found.Events, Event{Event: *e}) // a copy: it must not hold the overlay
 			}
 		}
 		if d.Spec.Has(PrevKV) {
@@ -195,22 +201,22 @@ func (s *Spec) wants(e *mvcc.Event) bool {
 // previous finds what keys had before events; watchers of the same key share what was found.
 type previous struct {
 	view *mvcc.View
-	last *mvcc.Event
+	last mvcc.Revision
 	kv   *mvccpb.KeyValue
 }
 
 func (p *previous) fill(events []Event) error {
 	for i := range events {
-		e := events[i].Event
+		e := &events[i]
 		if !e.Delete && e.KV.Version == 1 {
 			continue // created: nothing was there
 		}
-		if e != p.last {
+		if e.Rev != p.last {
 			kv, err := p.view.Before(e.KV.Key, e.Rev.Main)
 			if err != nil {
 				return err
 			}
-			p.last, p.kv = e, kv
+			p.last, p.kv = e.Rev, kv
 		}
 		events[i].Prev = p.kv
 	}
