@@ -17,7 +17,7 @@ build: ## bin/quorumkv and bin/quorumctl
 run: build ## a three-node cluster on this machine, ready to use
 	bin/quorumkv cluster
 
-test: check unit fuzz-quick sim e2e ## everything that has to pass: about 8 minutes on 2 cores
+test: check unit fuzz-quick sim e2e ## everything that has to pass: about 10 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
