@@ -12,7 +12,7 @@ import (
 
 // maxStreamKeepAlives is how many keep-alives of one stream may be on their way. While there are so many, the stream is
 // not read.
-const maxStreamKeepAlives = 1024
+const maxStreamKeepAlives = 256
 
 // keepAliveStream is one call of LeaseKeepAlive. Any number of its keep-alives are on their way at a time, so that a client
 // with a thousand leases on one stream does not wait a thousand times; each is answered as soon as it is confirmed.

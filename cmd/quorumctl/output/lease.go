@@ -21,19 +21,7 @@ type Leases interface {
 
 // NewLeases returns a printer for leases: every format but table.
 func NewLeases(c Config) (Leases, error) {
-	if err := c.check("fields", "json", "protobuf", "simple"); err != nil {
-		return nil, err
-	}
-	switch c.Format {
-	case "fields":
-		return fields{c}, nil
-	case "json":
-		return jsonFormat{c}, nil
-	case "protobuf":
-		return protobuf{c}, nil
-	default:
-		return simple{c}, nil
-	}
+	return withoutTable[Leases](c, fields{c}, jsonFormat{c}, protobuf{c}, simple{c})
 }
 
 func (s simple) Grant(r *clientv3.LeaseGrantResponse) error {

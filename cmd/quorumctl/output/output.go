@@ -85,21 +85,26 @@ type HashKV struct {
 	Response *clientv3.HashKVResponse `json:"HashKV"`
 }
 
-// NewKV returns a printer for key-value answers: every format but table.
-func NewKV(c Config) (KV, error) {
+// withoutTable picks one of the printers for answers that have every format but table.
+func withoutTable[P any](c Config, inFields, inJSON, inProtobuf, inSimple P) (p P, err error) {
 	if err := c.check("fields", "json", "protobuf", "simple"); err != nil {
-		return nil, err
+		return p, err
 	}
 	switch c.Format {
 	case "fields":
-		return fields{c}, nil
+		return inFields, nil
 	case "json":
-		return jsonFormat{c}, nil
+		return inJSON, nil
 	case "protobuf":
-		return protobuf{c}, nil
+		return inProtobuf, nil
 	default:
-		return simple{c}, nil
+		return inSimple, nil
 	}
+}
+
+// NewKV returns a printer for key-value answers: every format but table.
+func NewKV(c Config) (KV, error) {
+	return withoutTable[KV](c, fields{c}, jsonFormat{c}, protobuf{c}, simple{c})
 }
 
 // NewMembers returns a printer for membership: every format.

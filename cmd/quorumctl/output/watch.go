@@ -14,19 +14,7 @@ type Watch interface {
 
 // NewWatch returns a printer for watches: every format but table.
 func NewWatch(c Config) (Watch, error) {
-	if err := c.check("fields", "json", "protobuf", "simple"); err != nil {
-		return nil, err
-	}
-	switch c.Format {
-	case "fields":
-		return fields{c}, nil
-	case "json":
-		return jsonFormat{c}, nil
-	case "protobuf":
-		return protobuf{c}, nil
-	default:
-		return simple{c}, nil
-	}
+	return withoutTable[Watch](c, fields{c}, jsonFormat{c}, protobuf{c}, simple{c})
 }
 
 func (s simple) Watch(r *clientv3.WatchResponse) error {
