@@ -49,7 +49,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 		snapLane:  e.Lane("snap"),
 	}
 	n.mem.snapshot = n.raftSnapshot
-	n.watches = watch.NewHub(n.noticeInterval)
+	n.watches = watch.NewHub(n.noticeInterval, e.Clock.After)
 	n.snaps.offered = map[uint64]offer{}
 	n.leases.clock = leaseClock{set: e.Clock.Now(), limit: leaseClockTicks * cfg.Tick}
 	opened := false

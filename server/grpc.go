@@ -15,12 +15,17 @@ import (
 // are busy gRPC starts others, so that long-lived streams hold up nobody.
 const streamWorkers = 64
 
+// readBufferBytes is what each connection holds to read into, for as long as it lives. It takes the requests that come
+// together on one; of a large one the rest is read past it.
+const readBufferBytes = 8 << 10
+
 // newGRPCServer returns a server with every client service registered. Services of etcd's that are not here answer
 // Unimplemented.
 func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
 	options := append(a.serverOptions(),
 		grpc.MaxConcurrentStreams(a.limits.ConcurrentStreams),
 		grpc.NumStreamWorkers(streamWorkers),
+		grpc.ReadBufferSize(readBufferBytes),
 	)
 	options = append(options, a.keepAlive.options()...)
 	s := grpc.NewServer(append(options, extra...)...)

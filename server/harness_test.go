@@ -73,7 +73,14 @@ func newSoloNode(t testing.TB, members ...apply.Member) *soloNode {
 		t.Fatal(err)
 	}
 	n := &soloNode{limit: Limits{}.withDefaults().RequestBytes, machine: machine}
-	n.watches = watch.NewHub(func() time.Duration { return time.Hour })
+	n.watches = watch.NewHub(func() time.Duration { return time.Hour }, func(d time.Duration, f func()) func() {
+		t := time.AfterFunc(d, func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			f()
+		})
+		return func() { t.Stop() }
+	})
 	n.watches.Advance(machine.View().KV)
 	n.index, _ = machine.Applied()
 	n.view.Store(machine.View())

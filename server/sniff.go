@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,8 @@ const (
 	firstRequestTimeout = 5 * time.Second
 	// sniffHeaderBytes bounds the headers that are looked at.
 	sniffHeaderBytes = 64 << 10
+	// sniffReadBytes is what is read at a time, or more: a first request is a few hundred bytes.
+	sniffReadBytes = 512
 	// sniffFrames bounds what may come before the first headers.
 	sniffFrames = 32
 )
@@ -109,9 +112,9 @@ func (r *recorder) Read(p []byte) (int, error) {
 }
 
 func (r *recorder) more() error {
-	var buf [4096]byte
-	n, err := r.conn.Read(buf[:])
-	r.data = append(r.data, buf[:n]...)
+	r.data = slices.Grow(r.data, sniffReadBytes)
+	n, err := r.conn.Read(r.data[len(r.data):cap(r.data)])
+	r.data = r.data[:len(r.data)+n]
 	if n > 0 {
 		return nil
 	}

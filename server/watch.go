@@ -149,7 +149,7 @@ func (s *watchStream) carryOut(ctx context.Context, work *watch.Work) error {
 		return err
 	}
 	for _, r := range work.Replies {
-		if err := s.stream.Send(s.reply(r)); err != nil {
+		if err := s.stream.SendMsg(s.reply(r)); err != nil {
 			return err
 		}
 	}
@@ -186,11 +186,9 @@ func (s *watchStream) collect(ctx context.Context, work *watch.Work) ([]watch.Re
 }
 
 // reply answers the creation or the end of a watcher.
-func (s *watchStream) reply(r watch.Reply) *pb.WatchResponse {
-	return &pb.WatchResponse{
-		Header:  s.header.identify(&pb.ResponseHeader{Revision: r.Revision}),
-		WatchId: r.ID, Created: r.Created, Canceled: r.Canceled, CancelReason: refusal(r.Err),
-	}
+func (s *watchStream) reply(r watch.Reply) encodedMessage {
+	header := s.header.identify(&pb.ResponseHeader{Revision: r.Revision})
+	return encodeReply(header, r, refusal(r.Err))
 }
 
 // refusal is etcd's text for a watcher that is not created.

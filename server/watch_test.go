@@ -253,3 +253,23 @@ func TestEncodedResponse(t *testing.T) {
 		}
 	}
 }
+
+// TestEncodedReply does the same for the answers to requests.
+func TestEncodedReply(t *testing.T) {
+	h := &pb.ResponseHeader{ClusterId: math.MaxUint64, MemberId: 1, Revision: 7, RaftTerm: 2}
+	for _, r := range []watch.Reply{
+		{ID: 1, Created: true}, {ID: 1 << 40, Canceled: true},
+		{ID: watch.NoWatcher, Created: true, Canceled: true, Err: watch.ErrDuplicateID},
+	} {
+		reason := refusal(r.Err)
+		want, err := proto.Marshal(&pb.WatchResponse{
+			Header: h, WatchId: r.ID, Created: r.Created, Canceled: r.Canceled, CancelReason: reason,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mem.BufferSlice(encodeReply(h, r, reason)).Materialize(); !bytes.Equal(got, want) {
+			t.Errorf("%+v:\ngot  %x\nwant %x", r, got, want)
+		}
+	}
+}

@@ -18,9 +18,12 @@ import (
 
 // Fields of WatchResponse, ResponseHeader and Event.
 const (
-	fieldHeader  = protowire.Number(1)
-	fieldWatchID = protowire.Number(2)
-	fieldEvents  = protowire.Number(11)
+	fieldHeader       = protowire.Number(1)
+	fieldWatchID      = protowire.Number(2)
+	fieldCreated      = protowire.Number(3)
+	fieldCanceled     = protowire.Number(4)
+	fieldCancelReason = protowire.Number(6)
+	fieldEvents       = protowire.Number(11)
 
 	fieldClusterID = protowire.Number(1)
 	fieldMemberID  = protowire.Number(2)
@@ -63,6 +66,19 @@ func (c *responseEncoder) response(id int64, events []watch.Event) encodedMessag
 	first := len(c.buffers)
 	c.buffers = append(c.buffers, c.header, mem.SliceBuffer(c.ids[from:len(c.ids):len(c.ids)]), c.encoded)
 	return c.buffers[first:len(c.buffers):len(c.buffers)]
+}
+
+// encodeReply returns the WatchResponse that answers a request.
+func encodeReply(h *pb.ResponseHeader, r watch.Reply, cancelReason string) encodedMessage {
+	b := encodeHeader(h)
+	b = appendVarint(b, fieldWatchID, uint64(r.ID))
+	b = appendVarint(b, fieldCreated, protowire.EncodeBool(r.Created))
+	b = appendVarint(b, fieldCanceled, protowire.EncodeBool(r.Canceled))
+	if cancelReason != "" {
+		b = protowire.AppendTag(b, fieldCancelReason, protowire.BytesType)
+		b = protowire.AppendString(b, cancelReason)
+	}
+	return encodedMessage{mem.SliceBuffer(b)}
 }
 
 // maxWatchIDBytes is the most that a watch id takes in a response.

@@ -107,5 +107,8 @@ func Draw(rng *rand.Rand) Options {
 	if coin() { // last, so that the seeds of before mean what they meant
 		o.Holders = 1 + rng.IntN(4)
 	}
+	if rng.IntN(8) == 0 { // so many that their streams rest between rounds
+		o.Watchers += 10 + rng.IntN(50)
+	}
 	return o
 }

@@ -63,7 +63,8 @@ func (l *watchers) start() {
 	}
 }
 
-// live is what a client does every now and then: it connects when it is not connected, or leaves, or asks for progress.
+// live is what a client does every now and then: it connects when it is not connected, or leaves, or asks for progress. Half
+// of them never ask, because the question wakes a stream that was forgotten.
 func (f *follower) live() {
 	l := f.l
 	l.w.queue.after(exponential(l.rng, 500*time.Millisecond), func() {
@@ -78,7 +79,7 @@ func (f *follower) live() {
 			f.connect(l.w.nodes[l.rng.IntN(len(l.w.nodes))])
 		case l.w.faulty && l.rng.IntN(8) == 0:
 			f.leave()
-		case l.rng.IntN(3) == 0 && !f.node.paused:
+		case l.rng.IntN(3) == 0 && !f.node.paused && f.spec.Has(watch.PrevKV):
 			f.node.guard(f.stream.AskProgress)
 		}
 		f.live()

@@ -7,7 +7,8 @@
 // something to get, and gives each stream of a client one piece of [Work] at a time. The stream carries it out with
 // [Collect], on a goroutine of its own and on an immutable view, sends what came of it, and reports with [Stream.Done]
 // how far each watcher got. Only then it gets more: what is buffered for a client is one slice of history, however slow
-// the client and however many its watchers. A watcher that fell behind the overlay reads the file in such slices, in
+// the client and however many its watchers. Streams with very many watchers of the same keys rest between rounds, so that
+// events gather (round.go). A watcher that fell behind the overlay reads the file in such slices, in
 // nobody's way.
 //
 // Invariants:

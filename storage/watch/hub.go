@@ -18,12 +18,14 @@ type Hub struct {
 	// woken are the streams that got something to do in the call under way, stale those that wait for another view.
 	woken, stale []*Stream
 	interval     func() time.Duration
+	after        func(d time.Duration, f func()) (stop func())
 	watchers     int
 }
 
-// NewHub returns a hub without watchers. interval returns the time to a stream's next round of progress notices.
-func NewHub(interval func() time.Duration) *Hub {
-	return &Hub{ranges: newRanges(), interval: interval}
+// NewHub returns a hub without watchers. interval returns the time to a stream's next round of progress notices; after
+// calls f where the hub lives, once d has passed (env.Clock.After).
+func NewHub(interval func() time.Duration, after func(d time.Duration, f func()) (stop func())) *Hub {
+	return &Hub{ranges: newRanges(), interval: interval, after: after}
 }
 
 // Watchers is the number of watchers.
@@ -89,10 +91,12 @@ func (h *Hub) Tick(now time.Duration) {
 }
 
 func (h *Hub) giveWoken() {
+	r := round{hub: h}
 	for i, s := range h.woken {
 		h.woken[i] = nil
 		s.woken = false
-		s.giveWork()
+		r.give(s)
 	}
 	h.woken = h.woken[:0]
+	r.rest()
 }

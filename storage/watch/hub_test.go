@@ -50,6 +50,29 @@ type world struct {
 	now     time.Duration
 	history []mvcc.Event // ever
 	clients []*client
+	timers  []timer
+}
+
+type timer struct {
+	at time.Duration
+	f  func()
+}
+
+func (w *world) after(d time.Duration, f func()) func() {
+	w.timers = append(w.timers, timer{w.now + d, f})
+	return func() { w.t.Fatal("the hub stops no timer") }
+}
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	w.now += d
+	due := slices.Clone(w.timers)
+	w.timers = slices.DeleteFunc(w.timers, func(t timer) bool { return t.at <= w.now })
+	for _, t := range due {
+		if t.at <= w.now {
+			t.f()
+		}
+	}
 }
 
 // client is a stream and what its owner knows.
@@ -80,7 +103,7 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 	t.Cleanup(func() { db.Close() })
 	w := &world{t: t, rng: rng, db: db}
 	w.load()
-	w.hub = NewHub(func() time.Duration { return 50 * time.Millisecond })
+	w.hub = NewHub(func() time.Duration { return 50 * time.Millisecond }, w.after)
 	w.hub.Advance(w.store.View())
 	return w
 }
@@ -129,7 +152,7 @@ func (w *world) step() {
 		w.clients[i].stream.Close()
 		w.clients = slices.Delete(w.clients, i, i+1)
 	case d < 55:
-		w.now += 10 * time.Millisecond
+		w.pass(10 * time.Millisecond)
 		w.hub.Tick(w.now)
 	case len(w.clients) > 0:
 		w.clients[w.rng.IntN(len(w.clients))].step()
@@ -195,7 +218,7 @@ func (c *client) create() {
 	if rng.IntN(2) == 0 {
 		s.Start = max(0, rev-5+rng.Int64N(10))
 	}
-	id := rng.Int64N(6)
+	id := rng.Int64N(12)
 	f := &followed{spec: s, id: id, next: s.Start}
 	if s.Start == 0 {
 		f.next = rev + 1
@@ -334,7 +357,8 @@ func (f *followed) upTo(c *client, revision int64) {
 // settle lets everybody finish, and then nobody may lack an event.
 func (w *world) settle() {
 	for again := true; again; {
-		again = false
+		again = len(w.timers) > 0
+		w.pass(longestRest)
 		for _, c := range w.clients {
 			if c.work != nil {
 				c.carryOut()
@@ -356,5 +380,60 @@ func (w *world) settle() {
 	}
 	if w.hub.Watchers() != open {
 		w.t.Fatalf("hub counts %d watchers, clients %d", w.hub.Watchers(), open)
+	}
+}
+
+// TestRest: the watchers of a stream get an event at once, what follows it together, and answers at any time.
+func TestRest(t *testing.T) {
+	w := newWorld(t, rand.New(rand.NewPCG(1, 1)))
+	var given []*Work
+	s := w.hub.Open(func(work *Work) { given = append(given, work) })
+	finish := func() (responses []Response) {
+		t.Helper()
+		if len(given) != 1 {
+			t.Fatalf("%d pieces of work, want 1", len(given))
+		}
+		work := given[0]
+		given = nil
+		responses, err := Collect(work, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Done(work)
+		return responses
+	}
+	put := func() {
+		txn := w.store.Begin()
+		txn.Put([]byte("k"), nil, 0)
+		txn.End()
+		w.hub.Advance(w.store.View())
+	}
+	const watchers = 100
+	for range watchers {
+		s.Create(0, Spec{Key: "k"})
+	}
+	finish() // the answer to the first
+	finish() // to the others
+	put()
+	if n := len(finish()); n != watchers {
+		t.Fatalf("%d responses at the first event, want %d", n, watchers)
+	}
+	put()
+	put()
+	if len(given) != 0 {
+		t.Fatal("a stream that rests gets work")
+	}
+	w.pass(watchers * restPerResponse)
+	if r := finish(); len(r) != watchers || len(r[0].Events) != 2 {
+		t.Fatalf("%d responses after the rest, the first with %d events; want %d with 2", len(r), len(r[0].Events), watchers)
+	}
+	put()
+	s.AskProgress()
+	if r := finish(); len(r) != watchers+1 || r[watchers].ID != NoWatcher {
+		t.Fatalf("%d responses to a request for progress, want %d, progress last", len(r), watchers+1)
+	}
+	w.pass(longestRest)
+	if len(given) != 0 || len(w.timers) != 0 {
+		t.Fatal("something is left")
 	}
 }

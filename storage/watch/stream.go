@@ -22,6 +22,7 @@ type Stream struct {
 	woken    bool       // in the hub's list
 	stale    bool       // in the hub's list
 	closed   bool
+	resting  int // rounds it rests from: no work that is only history
 
 	progress  bool    // somebody asked how far the stream is
 	notices   []int64 // ids of watchers to be told
@@ -201,18 +202,19 @@ func (s *Stream) wake() {
 	}
 }
 
-// giveWork hands out everything there is for the stream, unless it is busy.
-func (s *Stream) giveWork() {
+// giveWork hands out everything there is for the stream, unless it is busy, or rests and nobody waits for an answer. It
+// returns for how many watchers there is history in it.
+func (s *Stream) giveWork() (watchers int) {
 	if s.busy || s.stale || s.closed {
-		return
+		return 0
 	}
 	s.notices = slices.DeleteFunc(s.notices, func(id int64) bool {
 		at, ok := s.find(id)
 		return !ok || s.watchers[at].state != idle // it has been told something since, or will be
 	})
 	progress := s.progress && s.hub.view.Revision()+1 >= s.latest
-	if len(s.replies)+len(s.due)+len(s.notices) == 0 && !progress {
-		return
+	if answers := len(s.replies) > 0 || progress; !answers && (s.resting > 0 || len(s.due)+len(s.notices) == 0) {
+		return 0
 	}
 	w := &Work{
 		View: s.hub.view, Replies: s.replies, Notices: s.notices, Progress: progress,
@@ -233,6 +235,7 @@ func (s *Stream) giveWork() {
 	s.progress = s.progress && !progress
 	s.busy = true
 	s.give(w)
+	return len(w.Due)
 }
 
 // notice collects the watchers to be told how far they are, when it is time.

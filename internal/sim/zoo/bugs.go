@@ -212,6 +212,16 @@ var bugs = []Bug{
 		}},
 	},
 	{
+		Name: "watch-rests-for-ever",
+		What: "A stream that rests between rounds of events is not looked at when its rest is over: its watchers wait for the " +
+			"next event.",
+		Edits: []Edit{{
+			File: "storage/watch/round.go",
+			Old:  "			s.wake()\n",
+			New:  "",
+		}},
+	},
+	{
 		Name: "watch-snapshot-gap",
 		What: "A snapshot that replaces the state does not make idle watchers look at the revisions that came with it " +
 			"(etcd #15271): events are missing.",
