@@ -93,7 +93,7 @@ type Lease struct {
 	ID      int64         `json:"id"`
 	TTL     time.Duration `json:"ttl"`
 	Key     string        `json:"key"`     // attached
-	Granted time.Duration `json:"granted"` // when the answer came
+	Granted time.Duration `json:"granted"` // begin of the request that made it: its life begins no sooner
 	// Renewals in their order: a renewal counts from its Begin when it was confirmed.
 	Renewals []Renewal `json:"renewals"`
 }
