@@ -14,7 +14,7 @@ func All(h *history.History) Result { return Result{} }
 
 type Live struct{}
 
-func NewLive() *Live { return &Live{} }
-func (*Live) Op(*history.Op) *history.Violation                           { return nil }
+func NewLive() *Live                                                 { return &Live{} }
+func (*Live) Op(*history.Op) *history.Violation                      { return nil }
 func (*Live) Batch(*history.Watch, history.Batch) *history.Violation { return nil }
-func (*Live) Poll(history.Poll) *history.Violation                         { return nil }
+func (*Live) Poll(history.Poll) *history.Violation                   { return nil }
