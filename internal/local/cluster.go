@@ -62,8 +62,8 @@ var ErrClosed = errors.New("the local cluster is closed")
 // WriteFiles does. Close must follow.
 func New(cfg Config) (*Cluster, error) {
 	c := &Cluster{dir: cfg.Dir, temporary: cfg.Dir == "", starts: make(chan func()), launched: make(chan struct{})}
-	// Data that someone keeps deserve an orderly end. What is thrown away can go at once, and SIGKILL ends a stopped
-	// process too, which drills have.
+	// Data that someone keeps deserve an orderly end. What is thrown away can go at once, whatever a drill has done to it:
+	// a node whose disk hangs does not obey SIGTERM.
 	deathSignal := syscall.SIGTERM
 	if c.temporary {
 		deathSignal = syscall.SIGKILL
