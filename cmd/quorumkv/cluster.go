@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/quorumkv/quorumkv/internal/local"
 )
 
 func newCluster() *cobra.Command {
@@ -62,20 +65,32 @@ func runCluster(dir string, want layout, nodesGiven, portGiven bool, out io.Writ
 	if err != nil {
 		return err
 	}
-	nodes := l.makeNodes(dir)
-	if err := checkPorts(nodes); err != nil {
+	nodes := l.nodes()
+	err = local.CheckPorts(nodes)
+	if errors.Is(err, local.ErrPortTaken) {
+		return fmt.Errorf("%w: stop the process that has it, or choose another --port", err)
+	}
+	if err != nil {
 		return err
 	}
-	if err := writeFolder(dir, l, nodes); err != nil {
+	exits := make(chan local.Exit, len(nodes))
+	cluster, err := local.New(local.Config{
+		Dir: dir, Server: binary, Writer: "quorumkv cluster", Nodes: nodes,
+		Died: func(e local.Exit) { exits <- e },
+	})
+	if err != nil {
 		return err
+	}
+	if err := writeFolder(dir, l, cluster); err != nil {
+		return errors.Join(err, cluster.Close())
 	}
 	stop, hurry, restore := stopSignals()
 	defer restore()
-	c := &localCluster{
-		dir: dir, nodes: nodes, binary: binary, command: os.Args[0], out: out,
+	s := &supervisor{
+		Cluster: cluster, exits: exits, command: os.Args[0], out: out,
 		healthLimit: 2 * time.Minute, stopLimit: 10 * time.Second,
 	}
-	return c.run(stop, hurry)
+	return errors.Join(s.run(stop, hurry), cluster.Close())
 }
 
 // stopSignals returns a context that ends at the first Ctrl-C (or SIGTERM, or SIGHUP unless nohup had it ignored) and one

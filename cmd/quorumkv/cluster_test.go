@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -16,6 +17,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorumkv/quorumkv/internal/local"
+	"github.com/quorumkv/quorumkv/internal/local/fakenode"
 )
 
 // process is `quorumkv cluster` as a process of its own, with fake nodes below it.
@@ -107,7 +111,7 @@ func freePort(t *testing.T, nodes int) int {
 	t.Helper()
 	for range 100 {
 		l := layout{Nodes: nodes, Port: 10_240 + rand.IntN(12_000)}
-		if checkPorts(l.makeNodes("")) == nil {
+		if local.CheckPorts(l.nodes()) == nil {
 			return l.Port
 		}
 	}
@@ -220,7 +224,7 @@ func TestClusterAllNodesDie(t *testing.T) {
 // A node that does not start takes the others down again, with one line that says which and why.
 func TestClusterNodeDoesNotStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	p := startProcess(t, []string{fakeBroken + "=n5", fakeSick + "=n3"},
+	p := startProcess(t, []string{fakenode.Broken + "=n5", fakenode.Sick + "=n3"},
 		"cluster", "--nodes=5", "--data-dir", dir, "--port", strconv.Itoa(freePort(t, 5)))
 	_, status := p.end()
 	want := "quorumkv: n5 ended before it was healthy (exit status 3): the disk is on fire (its log is " +
@@ -238,7 +242,7 @@ func TestClusterNodeDoesNotStart(t *testing.T) {
 
 // Ctrl-C works while nodes are still ill; a second one does not wait for a node that does not listen.
 func TestClusterInterruptedTwice(t *testing.T) {
-	p := startProcess(t, []string{fakeDeaf + "=n1", fakeSick + "=n3"},
+	p := startProcess(t, []string{fakenode.Deaf + "=n1", fakenode.Sick + "=n3"},
 		"cluster", "--data-dir", filepath.Join(t.TempDir(), "c"), "--port", strconv.Itoa(freePort(t, 3)))
 	p.await("is healthy (2 of 3)")
 	p.signal(syscall.SIGINT)
@@ -265,7 +269,11 @@ func TestClusterRefuses(t *testing.T) {
 	port := freePort(t, 5)
 	made := filepath.Join(t.TempDir(), "made")
 	l := layout{Nodes: 3, Port: port}
-	if err := writeFolder(made, l, l.makeNodes(made)); err != nil {
+	c, err := local.New(local.Config{Dir: made, Nodes: l.nodes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(writeFolder(made, l, c), c.Close()); err != nil {
 		t.Fatal(err)
 	}
 	used := t.TempDir()

@@ -5,23 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/quorumkv/quorumkv/internal/local"
 )
 
 // layout is the shape of a local cluster, kept in its folder as cluster.json: the nodes remember each other's addresses,
 // so neither number can change later.
 //
 //	cluster.json     the layout
-//	n1.yaml          configuration file of node 1, written anew at every start
-//	n1.log           all that node 1 wrote, appended to at every start
-//	n1/              data of node 1
+//	n1.yaml ...      of the nodes, see local.Cluster.WriteFiles
 type layout struct {
 	Nodes int `json:"nodes"`
 	Port  int `json:"port"`
@@ -77,49 +72,18 @@ func chooseLayout(dir string, want layout, nodesGiven, portGiven bool) (layout, 
 	return have, nil
 }
 
-func (l layout) makeNodes(dir string) []*node {
-	var nodes []*node
+// nodes are the nodes of the layout, each with its ports.
+func (l layout) nodes() []local.NodeConfig {
+	var nodes []local.NodeConfig
 	for i := range l.Nodes {
-		name := "n" + strconv.Itoa(i+1)
 		port := l.Port + portStride*i
-		nodes = append(nodes, &node{
-			name:       name,
-			clientPort: port,
-			peerPort:   port + 1,
-			data:       filepath.Join(dir, name),
-			log:        filepath.Join(dir, name+".log"),
-			config:     filepath.Join(dir, name+".yaml"),
-			done:       make(chan struct{}),
-		})
+		nodes = append(nodes, local.NodeConfig{Name: "n" + strconv.Itoa(i+1), ClientPort: port, PeerPort: port + 1})
 	}
 	return nodes
 }
 
-// checkPorts tries every port before anything starts: one clear line now rather than a half-started cluster.
-func checkPorts(nodes []*node) error {
-	for _, n := range nodes {
-		for _, p := range []struct {
-			port int
-			use  string
-		}{{n.clientPort, "clients"}, {n.peerPort, "peers"}} {
-			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)))
-			if errors.Is(err, syscall.EADDRINUSE) {
-				return fmt.Errorf("port %d (%s of %s) is taken: stop the process that has it, or choose another --port",
-					p.port, p.use, n.name)
-			}
-			if err != nil {
-				return fmt.Errorf("listen on port %d (%s of %s): %w", p.port, p.use, n.name, err)
-			}
-			if err := l.Close(); err != nil {
-				return fmt.Errorf("close the trial listener on port %d: %w", p.port, err)
-			}
-		}
-	}
-	return nil
-}
-
 // writeFolder makes the folder with everything but the data, which the nodes make themselves.
-func writeFolder(dir string, l layout, nodes []*node) error {
+func writeFolder(dir string, l layout, c *local.Cluster) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make --data-dir: %w", err)
 	}
@@ -127,49 +91,11 @@ func writeFolder(dir string, l layout, nodes []*node) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", layoutFile, err)
 	}
-	if err := replaceFile(filepath.Join(dir, layoutFile), append(text, '\n')); err != nil {
+	if err := local.ReplaceFile(filepath.Join(dir, layoutFile), append(text, '\n')); err != nil {
 		return fmt.Errorf("write to --data-dir: %w", err)
 	}
-	var members []string
-	for _, n := range nodes {
-		members = append(members, n.name+"="+n.peerURL())
-	}
-	for _, n := range nodes {
-		text, err := yaml.Marshal(nodeConfig{
-			Name: n.name, DataDir: n.data,
-			ListenClientURLs: n.clientURL(), AdvertiseClientURLs: n.clientURL(),
-			ListenPeerURLs: n.peerURL(), AdvertisePeerURLs: n.peerURL(),
-			InitialCluster: strings.Join(members, ","), InitialClusterToken: "local-cluster",
-			LogFormat: "text",
-		})
-		if err != nil {
-			return fmt.Errorf("encode the configuration of %s: %w", n.name, err)
-		}
-		header := "# Written by `quorumkv cluster` at every start; changes do not last.\n"
-		if err := replaceFile(n.config, append([]byte(header), text...)); err != nil {
-			return fmt.Errorf("write to --data-dir: %w", err)
-		}
+	if err := c.WriteFiles(); err != nil {
+		return fmt.Errorf("write to --data-dir: %w", err)
 	}
 	return nil
-}
-
-// nodeConfig is the part of the configuration file that the nodes of a local cluster need.
-type nodeConfig struct {
-	Name                string `yaml:"name"`
-	DataDir             string `yaml:"data-dir"`
-	ListenClientURLs    string `yaml:"listen-client-urls"`
-	AdvertiseClientURLs string `yaml:"advertise-client-urls"`
-	ListenPeerURLs      string `yaml:"listen-peer-urls"`
-	AdvertisePeerURLs   string `yaml:"initial-advertise-peer-urls"`
-	InitialCluster      string `yaml:"initial-cluster"`
-	InitialClusterToken string `yaml:"initial-cluster-token"`
-	LogFormat           string `yaml:"log-format"`
-}
-
-// replaceFile writes beside the file and renames, so that a full disk leaves the old one whole.
-func replaceFile(path string, data []byte) error {
-	if err := os.WriteFile(path+".tmp", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".tmp", path)
 }

@@ -5,12 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quorumkv/quorumkv/internal/local"
 	"github.com/quorumkv/quorumkv/server"
 	"github.com/spf13/pflag"
 )
-
-// Prefixes of environment variables, the stronger first. The second lets what was written for etcd go on working.
-var envPrefixes = []string{"QUORUMKV_", "ETCD_"}
 
 // load puts a configuration together: flag > QUORUMKV_* > ETCD_* > --config-file > default, each setting by itself. It
 // returns, beside the configuration, what should be logged as a warning.
@@ -94,7 +92,7 @@ func readEnvironment(environ []string) (map[string]given, []string) {
 	var known []string
 	for _, name := range names {
 		suffix := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		for _, prefix := range envPrefixes {
+		for _, prefix := range local.EnvPrefixes {
 			variable := prefix + suffix
 			known = append(known, variable)
 			if _, found := values[name]; found || variables[variable] == "" {
@@ -105,7 +103,7 @@ func readEnvironment(environ []string) (map[string]given, []string) {
 	}
 	var warnings []string
 	for variable := range variables {
-		if !strings.HasPrefix(variable, envPrefixes[0]) || slices.Contains(known, variable) {
+		if !strings.HasPrefix(variable, local.EnvPrefixes[0]) || slices.Contains(known, variable) {
 			continue
 		}
 		if hint := suggestVariable(variable, known); hint != "" {
@@ -120,11 +118,11 @@ func readEnvironment(environ []string) (map[string]given, []string) {
 func suggestVariable(variable string, known []string) string {
 	var suffixes []string
 	for _, k := range known {
-		if suffix, ours := strings.CutPrefix(k, envPrefixes[0]); ours {
+		if suffix, ours := strings.CutPrefix(k, local.EnvPrefixes[0]); ours {
 			suffixes = append(suffixes, suffix)
 		}
 	}
-	return suggest(strings.TrimPrefix(variable, envPrefixes[0]), suffixes, envPrefixes[0]+"%s")
+	return suggest(strings.TrimPrefix(variable, local.EnvPrefixes[0]), suffixes, local.EnvPrefixes[0]+"%s")
 }
 
 // derived are the settings whose defaults follow from others.

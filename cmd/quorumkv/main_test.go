@@ -7,12 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quorumkv/quorumkv/internal/local/fakenode"
 	"github.com/quorumkv/quorumkv/server"
 	"github.com/spf13/pflag"
 )
 
 // asProcess makes the test binary stand in for another program when it is executed again: "command" is quorumkv itself,
-// "node" the fake server of fakenode_test.go. What a command executes in turn are fake nodes.
+// "node" a fake server. What a command executes in turn are fake nodes.
 const asProcess = "TEST_AS_PROCESS"
 
 func TestMain(m *testing.M) {
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 		os.Setenv(asProcess, "node")
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	case "node":
-		os.Exit(fakeNode(os.Args[1:]))
+		os.Exit(fakenode.Main(os.Args[1:]))
 	}
 	// The surrounding shell must not configure what is tested.
 	for _, entry := range os.Environ() {

@@ -7,16 +7,18 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/quorumkv/quorumkv/internal/local"
 )
 
 // introduce prints where the nodes are and what to try.
-func (c *localCluster) introduce(ctx context.Context) {
-	leader := c.leader(ctx)
-	fmt.Fprintln(c.out)
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+func (s *supervisor) introduce(ctx context.Context) {
+	leader := s.Leader(ctx)
+	fmt.Fprintln(s.out)
+	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NODE\tPID\tROLE\tCLIENTS\tPEERS\tDATA\tLOG")
 	var endpoints []string
-	for _, n := range c.nodes {
+	for _, n := range s.Nodes() {
 		role := "follower"
 		switch {
 		case leader == nil:
@@ -24,21 +26,21 @@ func (c *localCluster) introduce(ctx context.Context) {
 		case n == leader:
 			role = "leader"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", n.name, n.pid(), role, n.clientURL(), n.peerURL(), n.data, n.log)
-		endpoints = append(endpoints, strings.TrimPrefix(n.clientURL(), "http://"))
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.PID(), role, n.ClientURL(), n.PeerURL(), n.Data, n.Log)
+		endpoints = append(endpoints, n.ClientAddress())
 	}
 	table.Flush()
 
-	all := shellWord(beside(c.command, "quorumctl")) + " --endpoints " + strings.Join(endpoints, ",")
-	fmt.Fprintf(c.out, "\nTry in another terminal:\n")
-	fmt.Fprintf(c.out, "  %s put greeting hello\n", all)
-	fmt.Fprintf(c.out, "  %s get greeting\n", all)
-	fmt.Fprintf(c.out, "  %s endpoint status -w table\n", all)
+	all := shellWord(beside(s.command, "quorumctl")) + " --endpoints " + strings.Join(endpoints, ",")
+	fmt.Fprintf(s.out, "\nTry in another terminal:\n")
+	fmt.Fprintf(s.out, "  %s put greeting hello\n", all)
+	fmt.Fprintf(s.out, "  %s get greeting\n", all)
+	fmt.Fprintf(s.out, "  %s endpoint status -w table\n", all)
 	if leader != nil {
-		fmt.Fprintf(c.out, "  kill -9 %d    # the leader, %s: the others elect a new one, and the data is still there\n",
-			leader.pid(), leader.name)
+		fmt.Fprintf(s.out, "  kill -9 %d    # the leader, %s: the others elect a new one, and the data is still there\n",
+			leader.PID(), leader.Name)
 	}
-	fmt.Fprintf(c.out, "\nCtrl-C stops all nodes. The same command goes on with the same data.\n")
+	fmt.Fprintf(s.out, "\nCtrl-C stops all nodes. The same command goes on with the same data.\n")
 }
 
 // beside is how to call a program that lies in the folder of the one called as command, if it does.
@@ -54,19 +56,20 @@ func beside(command, name string) string {
 }
 
 // reportDeath says which node ended and how, what that means, and how to start it again.
-func (c *localCluster) reportDeath(n *node, alive int) {
-	fmt.Fprintf(c.out, "\n%s (pid %d) has ended: %s\n", n.name, n.pid(), n.exitReason())
-	fmt.Fprintf(c.out, "  last lines of %s:\n", n.log)
-	for _, line := range n.lastLines(5) {
-		fmt.Fprintf(c.out, "    %s\n", line)
+func (s *supervisor) reportDeath(e local.Exit, alive int) {
+	n := e.Node
+	fmt.Fprintf(s.out, "\n%s (pid %d) has ended: %s\n", n.Name, e.PID, e.Reason)
+	fmt.Fprintf(s.out, "  last lines of %s:\n", n.Log)
+	for _, line := range e.LastLines {
+		fmt.Fprintf(s.out, "    %s\n", line)
 	}
 	meaning := "no majority: writes wait until a node is back"
-	if alive > len(c.nodes)/2 {
+	if alive > len(s.Nodes())/2 {
 		meaning = "still a majority: the cluster goes on serving"
 	}
-	fmt.Fprintf(c.out, "  %d of %d nodes run, %s.\n", alive, len(c.nodes), meaning)
-	fmt.Fprintf(c.out, "  Start it again in another terminal, where Ctrl-C stops it: %s --config-file %s\n",
-		shellWord(c.command), shellWord(n.config))
+	fmt.Fprintf(s.out, "  %d of %d nodes run, %s.\n", alive, len(s.Nodes()), meaning)
+	fmt.Fprintf(s.out, "  Start it again in another terminal, where Ctrl-C stops it: %s --config-file %s\n",
+		shellWord(s.command), shellWord(n.Config))
 }
 
 // shellWord quotes a path for a shell where it needs it.
