@@ -2,11 +2,13 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
@@ -21,6 +23,7 @@ type client struct {
 	id     int
 	member int  // whom it asks
 	roams  bool // after an error it asks the next one for the same
+	only   history.Kind // all that it asks for, if set
 	rng    *rand.Rand
 	writes int
 	seen   map[string]int64 // mod revision of a key, as last told
@@ -64,6 +67,8 @@ func (c *client) request(ctx context.Context) bool {
 func (c *client) choose() (history.Kind, string) {
 	key := c.load.key(c.rng.IntN(keys))
 	switch d := c.rng.IntN(100); {
+	case c.only != "":
+		return c.only, key
 	case d < 40:
 		return history.Put, key
 	case d < 60:
@@ -115,54 +120,60 @@ func (c *client) learn(op *history.Op) {
 	}
 }
 
-// do sends a request and fills in the answer.
+// do sends a request and fills in the answer. It does so on the bare connection: etcd's client would try again by itself, in
+// its own time.
 func do(ctx context.Context, c *clientv3.Client, op *history.Op) error {
+	kv, key := pb.NewKVClient(c.ActiveConnection()), []byte(op.Key)
 	switch op.Kind {
 	case history.Put:
-		var opts []clientv3.OpOption
-		if op.Lease != 0 {
-			opts = append(opts, clientv3.WithLease(clientv3.LeaseID(op.Lease)))
-		}
-		r, err := c.Put(ctx, op.Key, op.Value, opts...)
+		r, err := kv.Put(ctx, &pb.PutRequest{Key: key, Value: []byte(op.Value), Lease: op.Lease})
 		if err != nil {
 			return err
 		}
-		op.Revision, op.Term = r.Header.Revision, r.Header.RaftTerm
+		answered(op, r.Header)
 	case history.Get, history.Stale:
-		var opts []clientv3.OpOption
-		if op.Kind == history.Stale {
-			opts = append(opts, clientv3.WithSerializable())
-		}
-		r, err := c.Get(ctx, op.Key, opts...)
+		r, err := kv.Range(ctx, &pb.RangeRequest{Key: key, Serializable: op.Kind == history.Stale})
 		if err != nil {
 			return err
 		}
-		op.Revision, op.Term = r.Header.Revision, r.Header.RaftTerm
-		found(op, (*clientv3.GetResponse)(r))
+		answered(op, r.Header)
+		found(op, r)
 	case history.Delete:
-		r, err := c.Delete(ctx, op.Key)
+		r, err := kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: key})
 		if err != nil {
 			return err
 		}
-		op.Revision, op.Term, op.Applied = r.Header.Revision, r.Header.RaftTerm, r.Deleted > 0
+		answered(op, r.Header)
+		op.Applied = r.Deleted > 0
 	case history.Swap:
-		r, err := c.Txn(ctx).
-			If(clientv3.Compare(clientv3.ModRevision(op.Key), "=", op.Expected)).
-			Then(clientv3.OpPut(op.Key, op.Value)).
-			Else(clientv3.OpGet(op.Key)).
-			Commit()
+		r, err := kv.Txn(ctx, swap(op))
 		if err != nil {
 			return err
 		}
-		op.Revision, op.Term, op.Applied = r.Header.Revision, r.Header.RaftTerm, r.Succeeded
-		if !r.Succeeded {
-			found(op, (*clientv3.GetResponse)(r.Responses[0].GetResponseRange()))
+		answered(op, r.Header)
+		if op.Applied = r.Succeeded; !r.Succeeded {
+			found(op, r.Responses[0].GetResponseRange())
 		}
 	}
 	return nil
 }
 
-func found(op *history.Op, r *clientv3.GetResponse) {
+// swap puts the value if the key's mod revision is as expected, and else reads the key.
+func swap(op *history.Op) *pb.TxnRequest {
+	key := []byte(op.Key)
+	return &pb.TxnRequest{
+		Compare: []*pb.Compare{{
+			Key: key, Target: pb.Compare_MOD, Result: pb.Compare_EQUAL,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: op.Expected},
+		}},
+		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: []byte(op.Value)}}}},
+		Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key}}}},
+	}
+}
+
+func answered(op *history.Op, h *pb.ResponseHeader) { op.Revision, op.Term = h.Revision, h.RaftTerm }
+
+func found(op *history.Op, r *pb.RangeResponse) {
 	if len(r.Kvs) > 0 {
 		op.Found, op.ModRevision = string(r.Kvs[0].Value), r.Kvs[0].ModRevision
 	}
@@ -175,7 +186,7 @@ func outcome(kind history.Kind, err error) history.Outcome {
 		return history.OK
 	case !kind.Writes():
 		return history.Refused
-	case rpctypes.Error(err) == rpctypes.ErrNoSpace, neverSent(err):
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrNoSpace), neverSent(err):
 		return history.Refused
 	}
 	return history.Unknown

@@ -60,7 +60,7 @@ func (k *keeper) grant(ctx context.Context, key string) (kept, bool) {
 	k.load.rec.Begin(op)
 	err = do(put, t.Client, op)
 	op.Outcome = outcome(op.Kind, err)
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	if errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseNotFound) {
 		op.Outcome = history.Refused
 	}
 	if err != nil {

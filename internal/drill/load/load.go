@@ -12,6 +12,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/quorumkv/quorumkv/internal/drill/history"
 )
 
 // Target is a member that is asked, by a client of its own that asks nobody else.
@@ -25,6 +27,7 @@ type Config struct {
 	Targets []Target
 	Prefix  string // of all keys
 	// Clients is the number of clients: one half stays with one member each, the other half moves on when a member fails.
+	// Besides, each member has a client that only makes serializable reads.
 	Clients int
 	// Interval is the time between two requests of a client, as long as answers come faster.
 	Interval time.Duration
@@ -70,6 +73,10 @@ func Start(cfg Config, rec *Recorder) *Load {
 	polls, l.stopPollers = context.WithCancel(background)
 	for i := range cfg.Clients {
 		c := &client{load: l, id: i + 1, member: i / 2 % len(cfg.Targets), roams: i%2 == 1, rng: l.rng(1, i), seen: map[string]int64{}}
+		l.requests.Go(func() { c.run(requests) })
+	}
+	for i := range cfg.Targets { // what is served without a quorum is only seen by those who never wait for one
+		c := &client{load: l, id: cfg.Clients + cfg.Leases + i + 1, member: i, rng: l.rng(4, i), only: history.Stale, seen: map[string]int64{}}
 		l.requests.Go(func() { c.run(requests) })
 	}
 	for i := range cfg.Leases {
