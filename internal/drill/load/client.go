@@ -21,8 +21,8 @@ import (
 type client struct {
 	load   *Load
 	id     int
-	member int  // whom it asks
-	roams  bool // after an error it asks the next one for the same
+	member int          // whom it asks
+	roams  bool         // after an error it asks the next one for the same
 	only   history.Kind // all that it asks for, if set
 	rng    *rand.Rand
 	writes int

@@ -14,7 +14,6 @@ type Recorder struct {
 	mu      sync.Mutex
 	h       *history.History
 	ids     int
-	values  int
 	gaveUp  int
 	totals  Totals
 	witness Witness
