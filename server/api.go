@@ -32,6 +32,10 @@ type node interface {
 	QueryLease(ctx context.Context, id int64, keys bool) (s raftnode.LeaseStatus, found bool, err error)
 	// Leases lists the leases that this member knows.
 	Leases(ctx context.Context) ([]raftnode.LeaseStatus, error)
+	// TransferLeadership hands leadership from this member, which must have it, to target, or to the best of the other
+	// voters when target is 0. It returns when this member follows the new leader, or with raftnode.ErrNotLeader,
+	// ErrBadTransferee or ErrTransferTimeout; after the last, or ctx's error, leadership may still move.
+	TransferLeadership(ctx context.Context, target uint64) error
 	// View returns what this member has applied, or nil as long as it has not caught up with what it knew before its
 	// last restart.
 	View() *apply.View

@@ -51,6 +51,7 @@ type soloNode struct {
 	// What a test wants to go wrong; set before use.
 	proposeError, readError error
 	renewError              error
+	transfer                func(target uint64) error  // TransferLeadership
 	beforeRead              func(context.Context)      // runs in Read
 	oldView                 *apply.View                // what Read returns, instead of the newest
 	oldViewOnce             atomic.Pointer[apply.View] // what the next call of View returns
@@ -184,6 +185,10 @@ func (n *soloNode) QueryLease(_ context.Context, id int64, keys bool) (raftnode.
 		}
 	}
 	return raftnode.LeaseStatus{}, false, errors.Join(err, n.readError)
+}
+
+func (n *soloNode) TransferLeadership(_ context.Context, target uint64) error {
+	return n.transfer(target)
 }
 
 func (n *soloNode) Leases(context.Context) ([]raftnode.LeaseStatus, error) {

@@ -67,3 +67,17 @@ func (m *maintenanceServer) HashKV(ctx context.Context, r *pb.HashKVRequest) (*p
 	resp.Header = m.header.fill(resp.Header)
 	return resp, nil
 }
+
+// MoveLeader hands this member's leadership to another voter. It returns when that one leads.
+func (m *maintenanceServer) MoveLeader(ctx context.Context, r *pb.MoveLeaderRequest) (*pb.MoveLeaderResponse, error) {
+	switch leads := m.node.Status().Leader == m.header.memberID; {
+	case !leads:
+		return nil, rpctypes.ErrGRPCNotLeader
+	case r.TargetID == 0: // nobody's id, but the node would choose
+		return nil, rpctypes.ErrGRPCBadLeaderTransferee
+	}
+	if err := m.node.TransferLeadership(ctx, r.TargetID); err != nil {
+		return nil, toStatus(err)
+	}
+	return &pb.MoveLeaderResponse{Header: m.header.fill(nil)}, nil
+}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,6 +79,50 @@ func TestHashKV(t *testing.T) {
 	if _, err := c.HashKV(ctx, endpoint, 6); err != rpctypes.ErrFutureRev {
 		t.Errorf("in the future: %v", err)
 	}
+}
+
+func TestMoveLeader(t *testing.T) {
+	n := newSoloNode(t)
+	var asked []uint64
+	var answer error
+	n.transfer = func(target uint64) error {
+		asked = append(asked, target)
+		return answer
+	}
+	m := pb.NewMaintenanceClient(serve(t, n, testConfig()).dial(t))
+	move := func(target uint64) (*pb.MoveLeaderResponse, error) {
+		return m.MoveLeader(testContext(t), &pb.MoveLeaderRequest{TargetID: target})
+	}
+	r, err := move(0x20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkHeader(t, r.Header, 1)
+	for _, tc := range []struct {
+		err  error
+		code codes.Code
+		text string
+	}{
+		{raftnode.ErrBadTransferee, codes.FailedPrecondition, "etcdserver: bad leader transferee"},
+		{raftnode.ErrNotLeader, codes.FailedPrecondition, "etcdserver: not leader"},
+		{raftnode.ErrTransferTimeout, codes.Unknown, "etcdserver: request timed out, leader transfer took too long"},
+		{raftnode.ErrStopped, codes.Unavailable, "etcdserver: server stopped"},
+	} {
+		answer = tc.err
+		_, err := move(0x30)
+		checkStatus(t, err, status.Error(tc.code, tc.text))
+	}
+	if want := []uint64{0x20, 0x30, 0x30, 0x30, 0x30}; !slices.Equal(asked, want) {
+		t.Errorf("asked to hand over to %x, want %x", asked, want)
+	}
+
+	// What the node must not be asked: to choose by itself, or to lead elsewhere.
+	n.transfer = func(target uint64) error { return fmt.Errorf("asked for %x", target) }
+	_, err = move(0)
+	checkStatus(t, err, status.Error(codes.FailedPrecondition, "etcdserver: bad leader transferee"))
+	n.change(func(s *raftnode.Status) { s.Leader = 0x20 })
+	_, err = move(0x20)
+	checkStatus(t, err, status.Error(codes.FailedPrecondition, "etcdserver: not leader"))
 }
 
 func TestMemberList(t *testing.T) {

@@ -147,8 +147,7 @@ func (m *member) awaitCompaction(ctx context.Context) error {
 	return err
 }
 
-// transferLeadership hands leadership to target, or to the best of the others when target is 0.
-func (m *member) transferLeadership(ctx context.Context, target uint64) error {
+func (m *member) TransferLeadership(ctx context.Context, target uint64) error {
 	answer := make(chan result, 1)
 	m.post(func() { m.raft.TransferLeadership(target, func(err error) { answer <- result{err: err} }) })
 	got, err := m.await(ctx, answer, func() {})

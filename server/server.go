@@ -247,7 +247,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) stop(port *clientPort, metrics *http.Server, peers *grpc.Server) {
 	if s.member.Status().Leader == s.self {
 		ctx, cancel := context.WithTimeout(context.Background(), handoverLimit)
-		if err := s.member.transferLeadership(ctx, 0); err != nil {
+		if err := s.member.TransferLeadership(ctx, 0); err != nil {
 			s.logger.Info("stopping without a handover of leadership", "reason", err)
 		}
 		cancel()

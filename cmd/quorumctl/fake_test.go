@@ -252,6 +252,13 @@ func (f *fake) HashKV(_ context.Context, r *pb.HashKVRequest) (*pb.HashKVRespons
 	return &pb.HashKVResponse{Header: fakeHeader(), Hash: 3015445434, CompactRevision: 10, HashRevision: 42}, nil
 }
 
+func (f *fake) MoveLeader(_ context.Context, r *pb.MoveLeaderRequest) (*pb.MoveLeaderResponse, error) {
+	if err := f.record("MoveLeader", r); err != nil {
+		return nil, err
+	}
+	return &pb.MoveLeaderResponse{Header: fakeHeader()}, nil
+}
+
 func (f *fake) Alarm(_ context.Context, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
 	if err := f.record("Alarm", r); err != nil {
 		return nil, err

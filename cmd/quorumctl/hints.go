@@ -31,6 +31,8 @@ var advice = []struct {
 	{rpctypes.ErrRequestTooLarge, "split the value, or raise --max-request-bytes of the servers"},
 	{rpctypes.ErrNoSpace, "delete keys and compact, or raise --quota-backend-bytes of the servers"},
 	{rpctypes.ErrTooManyRequests, "the servers are overloaded; try again in a moment"},
+	{rpctypes.ErrNotLeader, "another member has come to lead meanwhile; try again"},
+	{rpctypes.ErrBadLeaderTransferee, "no voting member has that id; `quorumctl member list` shows those there are"},
 	{rpctypes.ErrNoLeader, leaderHint},
 	{rpctypes.ErrLeaderChanged, "a new leader was elected; try again"},
 	{rpctypes.ErrTimeout, leaderHint},
@@ -59,6 +61,9 @@ func hints(err error, r reach) []string {
 	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded,
 		status.Code(err) == codes.Unavailable:
 		return r.explain()
+	case strings.Contains(err.Error(), "leader transfer took too long"):
+		return []string{"that member did not take over: it is down, cut off or far behind, or another transfer was under way; see " +
+			"`quorumctl endpoint status --cluster -w table`"}
 	case strings.Contains(err.Error(), "message recv limit"):
 		return []string{"--max-recv-bytes must not be smaller than --max-request-bytes"}
 	case strings.Contains(err.Error(), "unexpected HTTP status code"):

@@ -104,6 +104,7 @@ type tool struct {
 	path       string
 	cluster    *cluster.Cluster
 	masked     []string              // text, what hides it, text, ...
+	ids        []uint64              // of the nodes: $ID1, $ID2, ...
 	leases     []string              // ids of the leases granted: $LEASE1, $LEASE2, ...
 	background map[string]*toolStart // by name, see ctl_background_test.go
 }
@@ -122,19 +123,21 @@ func newTool(t *testing.T, path string) *tool {
 	for _, n := range c.Nodes {
 		pairs = append(pairs, n.ClientURL(), "$CLIENT", "http://"+n.PeerAddr, "$PEER", n.ClientAddr, "$CLIENT")
 	}
-	for _, id := range append(c.MemberIDs(), members.Header.ClusterId) {
+	ids := c.MemberIDs()
+	for _, id := range append(slices.Clone(ids), members.Header.ClusterId) {
 		name := "$MEMBER"
 		if id == members.Header.ClusterId {
 			name = "$CLUSTER"
 		}
 		pairs = append(pairs, fmt.Sprintf("%x", id), name, strconv.FormatUint(id, 10), name)
 	}
-	return &tool{path: path, cluster: c, masked: pairs, background: map[string]*toolStart{}}
+	return &tool{path: path, cluster: c, masked: pairs, ids: ids, background: map[string]*toolStart{}}
 }
 
 // run executes a block: one command per line, its stdin in the lines that begin with "| ". NAME=value before a command
-// goes into its environment. $ALL is all endpoints, $ONE is one, $LEASE1 the first lease that the file granted. Commands
-// that run until they are stopped have verbs of their own, see ctl_background_test.go.
+// goes into its environment. $ALL is all endpoints, $ONE is one, $NODE1 that of the first node and $ID1 its member id, $LEASE1
+// the first lease that the file granted. Commands that run until they are stopped have verbs of their own, see
+// ctl_background_test.go.
 func (c *tool) run(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	var out strings.Builder
@@ -186,6 +189,10 @@ func (c *tool) run(t *testing.T, d *datadriven.TestData) string {
 
 func (c *tool) placeholders() *strings.Replacer {
 	pairs := []string{"$ALL", strings.Join(c.cluster.Endpoints(), ","), "$ONE", c.cluster.Endpoints(0)[0]}
+	for i, id := range c.ids {
+		pairs = append(pairs, fmt.Sprintf("$ID%d", i+1), fmt.Sprintf("%x", id),
+			fmt.Sprintf("$NODE%d", i+1), c.cluster.Endpoints(i)[0])
+	}
 	for i, lease := range c.leases {
 		pairs = append(pairs, fmt.Sprintf("$LEASE%d", i+1), lease)
 	}

@@ -12,13 +12,14 @@ import (
 // field names are snake_case, 64-bit numbers are numbers, bytes are base64 and zero fields are absent.
 type jsonFormat struct{ c Config }
 
-func (j jsonFormat) Put(r *clientv3.PutResponse) error       { return j.line(r) }
-func (j jsonFormat) Get(r *clientv3.GetResponse) error       { return j.line(r) }
-func (j jsonFormat) Delete(r *clientv3.DeleteResponse) error { return j.line(r) }
-func (j jsonFormat) Txn(r *clientv3.TxnResponse) error       { return j.line(txnView((*pb.TxnResponse)(r))) }
-func (j jsonFormat) Health(list []Health) error              { return j.line(list) }
-func (j jsonFormat) Status(list []Status) error              { return j.line(list) }
-func (j jsonFormat) HashKV(list []HashKV) error              { return j.line(list) }
+func (j jsonFormat) Put(r *clientv3.PutResponse) error                            { return j.line(r) }
+func (j jsonFormat) Get(r *clientv3.GetResponse) error                            { return j.line(r) }
+func (j jsonFormat) Delete(r *clientv3.DeleteResponse) error                      { return j.line(r) }
+func (j jsonFormat) Txn(r *clientv3.TxnResponse) error                            { return j.line(txnView((*pb.TxnResponse)(r))) }
+func (j jsonFormat) MoveLeader(_, _ uint64, r *clientv3.MoveLeaderResponse) error { return j.line(r) }
+func (j jsonFormat) Health(list []Health) error                                   { return j.line(list) }
+func (j jsonFormat) Status(list []Status) error                                   { return j.line(list) }
+func (j jsonFormat) HashKV(list []HashKV) error                                   { return j.line(list) }
 
 // MemberList is the only answer here in which --hex changes JSON: ids become hexadecimal strings.
 func (j jsonFormat) MemberList(r *clientv3.MemberListResponse) error {

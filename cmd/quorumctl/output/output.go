@@ -58,6 +58,11 @@ type Members interface {
 	MemberList(*clientv3.MemberListResponse) error
 }
 
+// Leaders prints that another member leads.
+type Leaders interface {
+	MoveLeader(from, to uint64, r *clientv3.MoveLeaderResponse) error
+}
+
 // Endpoints prints what was asked of every endpoint in turn.
 type Endpoints interface {
 	Health([]Health) error
@@ -121,6 +126,21 @@ func NewMembers(c Config) (Members, error) {
 		return protobuf{c}, nil
 	case "table":
 		return table{c}, nil
+	default:
+		return simple{c}, nil
+	}
+}
+
+// NewLeaders returns a printer for transfers of leadership: every format but fields and table.
+func NewLeaders(c Config) (Leaders, error) {
+	if err := c.check("json", "protobuf", "simple"); err != nil {
+		return nil, err
+	}
+	switch c.Format {
+	case "json":
+		return jsonFormat{c}, nil
+	case "protobuf":
+		return protobuf{c}, nil
 	default:
 		return simple{c}, nil
 	}

@@ -21,6 +21,10 @@ func (p protobuf) MemberList(r *clientv3.MemberListResponse) error {
 	return p.message((*pb.MemberListResponse)(r))
 }
 
+func (p protobuf) MoveLeader(_, _ uint64, r *clientv3.MoveLeaderResponse) error {
+	return p.message((*pb.MoveLeaderResponse)(r))
+}
+
 func (p protobuf) message(m proto.Message) error {
 	b, err := proto.Marshal(m)
 	if err != nil {

@@ -60,6 +60,10 @@ func (s simple) MemberList(r *clientv3.MemberListResponse) error {
 	return s.columns(rows)
 }
 
+func (s simple) MoveLeader(from, to uint64, _ *clientv3.MoveLeaderResponse) error {
+	return s.line("Leadership transferred from %x to %x", from, to)
+}
+
 func (s simple) Health(list []Health) error {
 	for _, h := range list {
 		out, line := s.c.Out, h.Endpoint+" is healthy: successfully committed proposal: took = "+h.Took

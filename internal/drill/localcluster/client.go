@@ -12,7 +12,9 @@ import (
 // How soon a client tries to reach a member again: a member that is back should be noticed at once, and a refused
 // connection on the same machine costs nothing.
 var reconnect = grpc.ConnectParams{
-	Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
+	Backoff: backoff.Config{
+		BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond,
+	},
 	MinConnectTimeout: 2 * time.Second,
 }
 
