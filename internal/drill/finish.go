@@ -145,14 +145,8 @@ func (r *run) dump(ctx context.Context, i int, at int64) {
 	})
 }
 
-// taken is the history, which nobody adds to any more.
-func (r *run) taken() (h *history.History) {
-	r.rec.Edit(func(all *history.History) { h = all })
-	return h
-}
-
 // cleanUp removes what the drill wrote. Leases end by themselves where this fails.
-func (r *run) cleanUp() {
+func (r *run) cleanUp(leases []history.Lease) {
 	r.show.phase("cleaning up")
 	ctx, cancel := context.WithTimeout(context.Background(), cleanLimit)
 	defer cancel()
@@ -168,7 +162,7 @@ func (r *run) cleanUp() {
 	if err != nil {
 		r.note("The drill's keys could not be removed: %v. They begin with %s.", err, r.prefix)
 	}
-	for _, l := range r.taken().Leases {
+	for _, l := range leases {
 		if err != nil || ctx.Err() != nil {
 			return
 		}

@@ -76,7 +76,7 @@ func Run(ctx context.Context, c Cluster, s Scenario, o Options, obs Observer) (*
 	}
 	strikes, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r.live = &witness{live: check.NewLive(), violated: func() { cancel(errViolated) }}
+	r.live = &witness{live: check.NewLive(first), violated: func() { cancel(errViolated) }}
 	r.rec = load.NewRecorder(r.prefix, r.names(), first, r.live)
 	r.show.begin()
 	r.load = load.Start(load.Config{
@@ -96,8 +96,8 @@ func Run(ctx context.Context, c Cluster, s Scenario, o Options, obs Observer) (*
 		r.note("Healing failed: %v. Fault rules end by themselves.", healErr)
 	}
 	r.finish(ctx)
-	h := r.taken()
-	r.cleanUp()
+	h := r.rec.History()
+	r.cleanUp(h.Leases)
 	incomplete := interrupted || (err != nil && strikes.Err() == nil) || healErr != nil
 	return r.report(h, incomplete), h, nil
 }

@@ -16,8 +16,9 @@ type witness struct {
 	found *history.Violation
 }
 
-func (w *witness) Op(o *history.Op)                         { w.saw(w.live.Op(o)) }
+func (w *witness) Op(o *history.Op)                         { w.saw(w.live.Op(*o)) }
 func (w *witness) Batch(on *history.Watch, b history.Batch) { w.saw(w.live.Batch(on, b)) }
+func (w *witness) Closed(on *history.Watch)                 { w.live.Close(on) }
 func (w *witness) Poll(p history.Poll)                      { w.saw(w.live.Poll(p)) }
 
 func (w *witness) saw(v *history.Violation) {

@@ -93,7 +93,8 @@ type Lease struct {
 	ID      int64         `json:"id"`
 	TTL     time.Duration `json:"ttl"`
 	Key     string        `json:"key"`     // attached
-	Granted time.Duration `json:"granted"` // begin of the request that made it: its life begins no sooner
+	Asked   time.Duration `json:"asked"`   // when the grant was asked for: the time to live counts from here at the earliest
+	Granted time.Duration `json:"granted"` // when the answer came
 	// Renewals in their order: a renewal counts from its Begin when it was confirmed.
 	Renewals []Renewal `json:"renewals"`
 }
@@ -119,6 +120,13 @@ type Poll struct {
 	Error   string        `json:"error,omitempty"` // nothing else is set then
 }
 
+// Claim is a line in a member's log that says who leads.
+type Claim struct {
+	Member string `json:"member"` // whose log it is
+	Leader uint64 `json:"leader"` // id
+	Term   uint64 `json:"term"`
+}
+
 // Fault is something done to the cluster. What heals it is another one.
 type Fault struct {
 	At      time.Duration `json:"at"`
@@ -140,13 +148,15 @@ type Hash struct {
 type History struct {
 	Prefix  string   `json:"prefix"`  // of all the drill's keys
 	Members []string `json:"members"` // names
-	// First and Last are the store's revisions before the first request and after the last one.
+	// First and Last are the store's revisions before the first request and after the last one. At First there is no key
+	// below Prefix. Last is 0 when the drill ended without asking: then Truth, Dumps and Hashes are missing too.
 	First   int64   `json:"first"`
 	Last    int64   `json:"last"`
 	Ops     []Op    `json:"ops"` // by End
 	Watches []Watch `json:"watches"`
 	Leases  []Lease `json:"leases"`
 	Polls   []Poll  `json:"polls"`
+	Claims  []Claim `json:"claims"` // of members whose logs are ours to read
 	Faults  []Fault `json:"faults"`
 	// Truth is every change below Prefix from First+1 to Last, as one watch from one healthy member told it in the end, and
 	// Dumps what each member says that there is at Last.

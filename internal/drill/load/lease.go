@@ -46,7 +46,7 @@ func (k *keeper) grant(ctx context.Context, key string) (kept, bool) {
 	t := k.load.cfg.Targets[k.rng.IntN(len(k.load.cfg.Targets))]
 	request, cancel := context.WithTimeout(context.Background(), k.load.cfg.Timeout)
 	defer cancel()
-	granted := k.load.rec.Now() // its life begins no sooner
+	asked := k.load.rec.Now()
 	r, err := t.Client.Grant(request, int64(k.load.cfg.LeaseTTL/time.Second))
 	if err != nil || ctx.Err() != nil {
 		return kept{}, false
@@ -54,7 +54,7 @@ func (k *keeper) grant(ctx context.Context, key string) (kept, bool) {
 	ttl := time.Duration(r.TTL) * time.Second
 	op := &history.Op{Client: k.client, Member: t.Name, Kind: history.Put, Key: key, Value: fmt.Sprintf("%d-%d", k.client, k.leases), Lease: int64(r.ID)}
 	l := kept{id: int64(r.ID), ttl: ttl}
-	l.place = k.load.rec.Lease(history.Lease{ID: l.id, TTL: ttl, Key: key, Granted: granted})
+	l.place = k.load.rec.Lease(history.Lease{ID: l.id, TTL: ttl, Key: key, Asked: asked, Granted: k.load.rec.Now()})
 	put, cancelPut := context.WithTimeout(context.Background(), k.load.cfg.Timeout)
 	defer cancelPut()
 	k.load.rec.Begin(op)

@@ -80,21 +80,19 @@ func TestRecorder(t *testing.T) {
 		})
 	}
 	group.Wait()
-	r.Edit(func(h *history.History) {
-		ids := map[int]bool{}
-		for _, op := range h.Ops {
-			ids[op.ID] = true
-			if op.End < op.Begin {
-				t.Errorf("operation %d ends before it begins", op.ID)
-			}
+	h, ids := r.History(), map[int]bool{}
+	for _, op := range h.Ops {
+		ids[op.ID] = true
+		if op.End < op.Begin {
+			t.Errorf("operation %d ends before it begins", op.ID)
 		}
-		if len(h.Ops) != 800 || len(ids) != 800 {
-			t.Errorf("%d operations with %d ids, want 800", len(h.Ops), len(ids))
-		}
-		if len(h.Watches) != 8 || len(h.Watches[3].Batches) != 100 || h.Watches[3].Batches[0].Events[0].At == 0 {
-			t.Errorf("%d watches", len(h.Watches))
-		}
-	})
+	}
+	if len(h.Ops) != 800 || len(ids) != 800 {
+		t.Errorf("%d operations with %d ids, want 800", len(h.Ops), len(ids))
+	}
+	if len(h.Watches) != 8 || len(h.Watches[3].Batches) != 100 || h.Watches[3].Batches[0].Events[0].At == 0 {
+		t.Errorf("%d watches", len(h.Watches))
+	}
 	totals := r.Totals()
 	if totals.Writes != 320 || totals.Reads != 400 || totals.Errors != 80 || totals.Refused != 80 || totals.Members["n1"].OK != 360 {
 		t.Errorf("totals %+v", totals)
@@ -115,4 +113,5 @@ type counting struct{ ops, batches, polls int }
 
 func (c *counting) Op(*history.Op)                      { c.ops++ }
 func (c *counting) Batch(*history.Watch, history.Batch) { c.batches++ }
+func (c *counting) Closed(*history.Watch)               {}
 func (c *counting) Poll(history.Poll)                   { c.polls++ }

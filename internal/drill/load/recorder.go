@@ -15,6 +15,7 @@ type Recorder struct {
 	h       *history.History
 	ids     int
 	gaveUp  int
+	watches []*history.Watch // those of the history, each in a place of its own: the witness knows them by it
 	totals  Totals
 	witness Witness
 }
@@ -24,6 +25,7 @@ type Witness interface {
 	Op(*history.Op)
 	// Batch is one response to the connection of a watcher.
 	Batch(*history.Watch, history.Batch)
+	Closed(*history.Watch)
 	Poll(history.Poll)
 }
 
@@ -122,8 +124,8 @@ func (r *Recorder) Open(w history.Watch) (place int) {
 	w.Begin = r.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.h.Watches = append(r.h.Watches, w)
-	return len(r.h.Watches) - 1
+	r.watches = append(r.watches, &w)
+	return len(r.watches) - 1
 }
 
 // Batch adds a response to a watcher.
@@ -134,7 +136,7 @@ func (r *Recorder) Batch(place int, b history.Batch) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := &r.h.Watches[place]
+	w := r.watches[place]
 	w.Batches = append(w.Batches, b)
 	if r.witness != nil {
 		r.witness.Batch(w, b)
@@ -146,7 +148,11 @@ func (r *Recorder) Closed(place int, reason string) {
 	now := r.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.h.Watches[place].End, r.h.Watches[place].Error = now, reason
+	w := r.watches[place]
+	w.End, w.Error = now, reason
+	if r.witness != nil {
+		r.witness.Closed(w)
+	}
 }
 
 // Lease adds a lease that was granted.
@@ -194,4 +200,15 @@ func (r *Recorder) Edit(f func(*history.History)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f(r.h)
+}
+
+// History returns it all, in the end: nobody records any more.
+func (r *Recorder) History() *history.History {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Watches = make([]history.Watch, 0, len(r.watches))
+	for _, w := range r.watches {
+		r.h.Watches = append(r.h.Watches, *w)
+	}
+	return r.h
 }
