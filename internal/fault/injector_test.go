@@ -79,7 +79,7 @@ func TestRulesEndByThemselves(t *testing.T) {
 		if r, _ := i.Rules(); !i.Active() || r.Empty() {
 			t.Error("over before the deadline")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if r, _ := i.Rules(); i.Active() || !r.Empty() {
 			t.Errorf("still there after the deadline: %v", r)
