@@ -62,13 +62,13 @@ func (d *drills) changed(c fault.Change) {
 	switch c.Event {
 	case fault.Began:
 		d.measure(c.Rules, true)
-		d.logger.Warn("drill: faults begin", "faults", c.Rules.String(), "until", deadline(c.Until))
+		d.logger.Warn("faults begin", "faults", c.Rules.String(), "until", deadline(c.Until))
 	case fault.Changed:
 		d.measure(c.Rules, true)
-		d.logger.Warn("drill: faults change", "faults", c.Rules.String(), "until", deadline(c.Until))
+		d.logger.Warn("faults change", "faults", c.Rules.String(), "until", deadline(c.Until))
 	case fault.Ended:
 		d.measure(fault.Rules{}, false)
-		d.logger.Warn("drill: faults end", "reason", c.Why, "faults", c.Rules.String())
+		d.logger.Warn("faults end", "reason", c.Why, "faults", c.Rules.String())
 	}
 }
 

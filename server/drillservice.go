@@ -62,7 +62,7 @@ func (d *drillServer) checkToken(ctx context.Context) error {
 	if p, ok := peer.FromContext(ctx); ok {
 		from = p.Addr.String()
 	}
-	d.drills.logger.Warn("drill: call refused, its token is missing or wrong", "client", from)
+	d.drills.logger.Warn("call refused, its token is missing or wrong", "client", from)
 	return errDrillToken
 }
 
