@@ -110,6 +110,8 @@ type apiConfig struct {
 	Profiles bool
 	// NoGateway leaves out the JSON gateway.
 	NoGateway bool
+	// Drills are served to those who know their token. Default: there are none.
+	Drills *drills
 	// Registry gets the metrics and is what /metrics serves. Default: a new one.
 	Registry *prometheus.Registry
 	// Origins that browsers may call the HTTP endpoints from; empty or "*" means all.
@@ -137,6 +139,7 @@ type api struct {
 	readLimit   time.Duration // how long a health check waits for a linearizable read
 	profiles    bool
 	gateway     bool
+	drills      *drills // nil unless they are enabled
 	logger      hclog.Logger
 }
 
@@ -171,6 +174,7 @@ func newAPI(n node, cfg apiConfig) *api {
 		self:        self,
 		queues:      newQueues(self.conn, readLimit),
 		gateway:     !cfg.NoGateway,
+		drills:      cfg.Drills,
 		profiles:    cfg.Profiles,
 		logger:      logger,
 	}

@@ -37,6 +37,8 @@ const (
 	maxRequestBytes = 64 << 20
 	// maxSocketPath is what the smallest sockaddr_un among our systems (macOS) leaves for a path.
 	maxSocketPath = 103
+	// A shorter drill token can be guessed; a longer one is no safer.
+	minDrillsToken, maxDrillsToken = 8, 256
 )
 
 // ErrAdvertiseClientURLs says that the member listens where its configuration says but would announce the default
@@ -138,6 +140,12 @@ type Config struct {
 	// EnablePprof (--enable-pprof) serves Go's profiles under /debug/pprof/; default off. Whoever reaches them can slow
 	// the member down.
 	EnablePprof bool
+	// EnableDrills (--enable-drills) lets whoever knows the drill token make this member fail on purpose for a while; default
+	// off: the call is not there then, and nothing stands between the member and its network, disk and clock.
+	EnableDrills bool
+	// DrillsToken (--drills-token) is that token, 8 to 256 printable characters without spaces; only with EnableDrills.
+	// Default: one is drawn at each start and logged. It travels in the clear.
+	DrillsToken string
 
 	// LogLevel (--log-level) is the least severe level that is logged: debug, info, warn or error; default info. Etcd's
 	// panic and fatal are taken as error, the most severe there is here.
@@ -193,7 +201,7 @@ func DefaultConfig() Config {
 // the first field that cannot be used, with its value. It looks at nothing outside c.
 func (c *Config) Validate() error {
 	c.resolve()
-	for _, check := range []func() error{c.checkNames, c.checkURLs, c.checkTimes, c.checkLimits, c.checkLogs} {
+	for _, check := range []func() error{c.checkNames, c.checkURLs, c.checkTimes, c.checkLimits, c.checkDrills, c.checkLogs} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -361,6 +369,24 @@ func (c *Config) checkLimits() error {
 	}
 	if c.MaxTxnOps == 0 {
 		return fmt.Errorf("max-txn-ops %d must be at least 1", c.MaxTxnOps)
+	}
+	return nil
+}
+
+// checkDrills tells nobody the token, not even the wrong one.
+func (c *Config) checkDrills() error {
+	token := c.DrillsToken
+	if token == "" {
+		return nil
+	}
+	if !c.EnableDrills {
+		return errors.New("drills-token is set but drills are off: add --enable-drills, or leave the token out")
+	}
+	plain := func(r rune) bool { return r > ' ' && r <= '~' }
+	if len(token) < minDrillsToken || len(token) > maxDrillsToken ||
+		strings.ContainsFunc(token, func(r rune) bool { return !plain(r) }) {
+		return fmt.Errorf("drills-token (%d bytes) must be %d to %d printable ASCII characters without spaces: "+
+			"openssl rand -hex 16 makes one", len(token), minDrillsToken, maxDrillsToken)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/quorumkv/quorumkv/server/drillpb"
 	"github.com/quorumkv/quorumkv/server/v3electionpb"
 	"github.com/quorumkv/quorumkv/server/v3lockpb"
 )
@@ -30,6 +31,9 @@ func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
 	options = append(options, a.keepAlive.options()...)
 	s := grpc.NewServer(append(options, extra...)...)
 	a.registerServices(s)
+	if a.drills != nil {
+		drillpb.RegisterDrillServer(s, &drillServer{api: a})
+	}
 	registerHealth(s, a.leadership)
 
 	// Alert rules compare rates: a series that appears with its first error has none.
@@ -37,7 +41,8 @@ func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
 	return s
 }
 
-// newInProcessServer returns the server at the other end of the member's connection to itself.
+// newInProcessServer returns the server at the other end of the member's connection to itself. Whoever comes that way has
+// no business with drills.
 func newInProcessServer(a *api) *grpc.Server {
 	s := grpc.NewServer(a.serverOptions()...)
 	a.registerServices(s)

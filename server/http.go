@@ -6,6 +6,7 @@ import (
 	"expvar"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -87,18 +88,19 @@ type healthBody struct {
 }
 
 // serveHealth says whether this member can serve reads: linearizable ones, which needs a quorum, or with
-// ?serializable=true its own.
+// ?serializable=true its own. The faults of a drill are told, and are no failure by themselves.
 func (a *api) serveHealth(w http.ResponseWriter, r *http.Request) {
-	h := healthBody{Health: "true"}
-	if reason := a.unhealthy(r.Context(), r.URL.Query().Get("serializable") == "true"); reason != "" {
-		h = healthBody{Health: "false", Reason: reason}
+	reason, drill := a.unhealthy(r.Context(), r.URL.Query().Get("serializable") == "true"), a.drills.notice()
+	h := healthBody{Health: "true", Reason: drill}
+	if reason != "" {
+		h = healthBody{Health: "false", Reason: strings.TrimSuffix(reason+"; "+drill, "; ")}
 	}
 	body, err := json.Marshal(h)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	if h.Reason != "" {
+	if reason != "" {
 		a.metrics.healthFail.Inc()
 		a.logger.Debug("health check failed", "reason", h.Reason)
 		http.Error(w, string(body), http.StatusServiceUnavailable)

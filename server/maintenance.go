@@ -42,6 +42,9 @@ func (m *maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.Stat
 	if s.Leader == 0 {
 		resp.Errors = append(resp.Errors, rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader))
 	}
+	if n := m.drills.notice(); n != "" {
+		resp.Errors = append(resp.Errors, n)
+	}
 	return resp, nil
 }
 

@@ -52,7 +52,8 @@ func (a *api) installProbe(mux *http.ServeMux, kind string, checks []check) {
 	}
 }
 
-// serveProbe runs checks and writes "ok", or what failed. With ?verbose it also lists what did not.
+// serveProbe runs checks and writes "ok", or what failed. With ?verbose it also lists what did not. Where there is a list,
+// it tells the faults of a drill as well.
 func (a *api) serveProbe(w http.ResponseWriter, r *http.Request, kind string, checks []check) {
 	var report strings.Builder
 	failed := false
@@ -65,6 +66,9 @@ func (a *api) serveProbe(w http.ResponseWriter, r *http.Request, kind string, ch
 			continue
 		}
 		fmt.Fprintf(&report, "[+]%s ok\n", c.name)
+	}
+	if n := a.drills.notice(); n != "" {
+		fmt.Fprintf(&report, "[!]%s\n", n)
 	}
 	if failed {
 		a.logger.Warn("probe failed", "probe", kind, "report", report.String())

@@ -49,6 +49,7 @@ type Server struct {
 	member    *member
 	transport *transport.Transport
 	api       *api
+	drills    *drills // nil unless they are enabled
 
 	peers, clients, httpOnly, metricsOnly []net.Listener
 	self                                  uint64
@@ -115,6 +116,10 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 	}.withDefaults()
 	s.member = newMember(e.Post, limits)
 	registry := prometheus.NewRegistry()
+	if s.cfg.EnableDrills {
+		s.drills = newDrills(s.cfg.DrillsToken, registry, s.logger.Named("drill"))
+		e = s.drills.faults.Env(e)
+	}
 	link := &lateNet{}
 	e.Net = link
 	s.raft, err = raftnode.Open(e, raftnode.Config{
@@ -143,6 +148,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		Incarnation: s.raft.Incarnation(),
 		Receive:     func(m *peerpb.Message) { e.Post(func() { s.raft.Receive(m) }) },
 		Unreachable: func(id uint64) { e.Post(func() { s.raft.PeerUnreachable(id) }) },
+		Faults:      s.drills.injector(),
 		Logger:      s.logger.Named("transport"),
 		Registerer:  registry,
 	})
@@ -163,6 +169,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		Sizes:           s.member.Sizes,
 		Profiles:        s.cfg.EnablePprof,
 		NoGateway:       !s.cfg.EnableGRPCGateway,
+		Drills:          s.drills,
 		Registry:        registry,
 		Logger:          s.logger.Named("server"),
 	})
@@ -243,8 +250,9 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // stop ends what Run started: leadership goes first, while everything still works, then clients, then the node, then
-// the peers, who need this one no more.
+// the peers, who need this one no more. The faults of a drill hold on, but for those that would hold up the stop.
 func (s *Server) stop(port *clientPort, metrics *http.Server, peers *grpc.Server) {
+	s.drills.injector().Leave()
 	if s.member.Status().Leader == s.self {
 		ctx, cancel := context.WithTimeout(context.Background(), handoverLimit)
 		if err := s.member.TransferLeadership(ctx, 0); err != nil {
@@ -276,6 +284,7 @@ func (s *Server) Close() error {
 		if s.api != nil {
 			s.api.self.close()
 		}
+		s.drills.injector().Close()
 		if s.transport != nil {
 			s.transport.Close()
 		}

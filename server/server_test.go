@@ -32,11 +32,21 @@ func anyPort(t *testing.T) Config {
 type running struct {
 	*Server
 	stop func() error
+	// ended gets what Run ends with; stop takes it.
+	ended chan error
 }
 
 func run(t *testing.T, cfg Config) *running {
 	t.Helper()
-	s, err := Open(cfg, hclog.NewNullLogger())
+	r := start(t, cfg, hclog.NewNullLogger())
+	r.ready(t)
+	return r
+}
+
+// start does not wait until the member is ready.
+func start(t *testing.T, cfg Config, logger hclog.Logger) *running {
+	t.Helper()
+	s, err := Open(cfg, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +54,7 @@ func run(t *testing.T, cfg Config) *running {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	stopped := false
-	r := &running{Server: s, stop: func() error {
+	r := &running{Server: s, ended: ended, stop: func() error {
 		if stopped {
 			return nil
 		}
@@ -57,14 +67,18 @@ func run(t *testing.T, cfg Config) *running {
 			t.Error(err)
 		}
 	})
+	return r
+}
+
+func (r *running) ready(t *testing.T) {
+	t.Helper()
 	select {
-	case <-s.Ready():
-	case err := <-ended:
+	case <-r.Ready():
+	case err := <-r.ended:
 		t.Fatalf("ended before it was ready: %v", err)
 	case <-time.After(30 * time.Second):
 		t.Fatal("never ready")
 	}
-	return r
 }
 
 func (r *running) client(t *testing.T) *clientv3.Client {

@@ -48,5 +48,5 @@
 // Outgoing, for each peer and class: the sender (runs for the peer's life: connects, drains the queue, reconnects), and
 // while a stream is up a watcher that waits for its end and, on control, a pinger. Incoming, for each stream: gRPC's
 // handler, and the receiver, which calls Config.Receive. All are started under Transport.running, end when the transport
-// closes, and [Transport.Close] waits for them.
+// closes, and [Transport.Close] waits for them. In a drill, messages that are late come from timers of package fault.
 package transport

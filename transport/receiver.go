@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"encoding/hex"
 	"io"
 
@@ -10,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/quorumkv/quorumkv/internal/fault"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -38,16 +38,15 @@ type receiver struct {
 	ended chan error // why it ended; capacity 1, sent once by receive
 }
 
-func (s *service) Ping(context.Context, *peerpb.PingRequest) (*peerpb.PingResponse, error) {
-	return &peerpb.PingResponse{}, nil
-}
-
 // Messages admits a stream and waits for its end. Reading is the receiver's task, in its own goroutine, because a
 // blocked read cannot be interrupted but by returning from here.
 func (s *service) Messages(in grpc.ClientStreamingServer[peerpb.Message, peerpb.MessagesClosed]) error {
 	h, err := s.t.accept(in.Context())
 	if err != nil {
 		s.t.refused(h.from, err)
+		return err
+	}
+	if err := s.t.awaitFaults(in.Context(), h.from, fault.In); err != nil {
 		return err
 	}
 	r, err := s.t.startReceiver(source{member: h.from, class: h.class}, in)
@@ -120,6 +119,10 @@ func (r *receiver) receive() {
 				r.t.log.Warn("peer message dropped, more may follow", "peer-id", label(r.from.member),
 					"class", r.from.class.String(), "reason", err)
 			}
+			continue
+		}
+		if r.t.cfg.Faults.Active() {
+			r.receiveThroughFaults(m)
 			continue
 		}
 		r.t.cfg.Receive(m)

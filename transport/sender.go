@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/quorumkv/quorumkv/internal/fault"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -123,6 +123,9 @@ func (s *sender) open(ctx context.Context, end context.CancelCauseFunc, conn *gr
 	defer patience.Stop()
 	cfg := &s.t.cfg
 	h := hello{cluster: cfg.ClusterID, from: cfg.MemberID, to: s.peer.id, incarnation: cfg.Incarnation, class: s.class}
+	if err := s.t.awaitFaults(ctx, s.peer.id, fault.Out); err != nil {
+		return nil, causeOr(ctx, err)
+	}
 	out, err := peerpb.NewPeerClient(conn).Messages(metadata.NewOutgoingContext(ctx, h.metadata()))
 	if err != nil {
 		return nil, causeOr(ctx, err)
@@ -151,30 +154,6 @@ func watch(out stream) error {
 		return err
 	}
 	return errEnded
-}
-
-// ping measures the round trip, and cuts all streams to the peer when an answer stays out.
-func (s *sender) ping(ctx context.Context, conn *grpc.ClientConn) error {
-	client, every := peerpb.NewPeerClient(conn), s.t.timing.pingEvery
-	for {
-		start := time.Now()
-		call, cancel := context.WithTimeout(ctx, s.t.timing.pingTimeout)
-		_, err := client.Ping(call, &peerpb.PingRequest{})
-		cancel()
-		switch {
-		case err == nil:
-			s.peer.metrics.roundTrip.Observe(time.Since(start).Seconds())
-		case status.Code(err) == codes.DeadlineExceeded:
-			err = fmt.Errorf("no answer to a ping for %s", s.t.timing.pingTimeout)
-			s.peer.cut(err)
-			return err
-		default:
-			return err
-		}
-		if !pause(ctx, every, nil) {
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // drain sends what the queue gets until the stream breaks.

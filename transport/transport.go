@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/fault"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -36,7 +37,7 @@ type Config struct {
 	Incarnation         [16]byte
 
 	// Receive gets every message that passed the checks, which is then its own. It is called from a goroutine of each
-	// stream, several at a time, and must be quick: while it runs, its stream stands still.
+	// stream, several at a time, and must be quick and not wait for the transport: while it runs, its stream stands still.
 	Receive func(*peerpb.Message)
 
 	// Unreachable, when set, hears that messages to a peer get lost, at most every 100 ms for each peer. It is called
@@ -45,6 +46,9 @@ type Config struct {
 
 	// TLS is for https and unixs URLs of peers; nil when there are none.
 	TLS *tls.Config
+
+	// Faults are in the way of all traffic with peers, in drills; nil otherwise.
+	Faults *fault.Injector
 
 	// Logger and Registerer may be nil: then nothing is logged, or exported.
 	Logger     hclog.Logger
@@ -145,7 +149,12 @@ func (t *Transport) SetPeers(list []Peer) {
 // Send hands m, which must not change afterwards, to the stream of its class, or drops it: when the peer is unknown or
 // not connected, or its queue is full. It never waits.
 func (t *Transport) Send(to uint64, m *peerpb.Message) {
-	if p, ok := (*t.peers.Load())[to]; ok {
+	p, ok := (*t.peers.Load())[to]
+	switch {
+	case !ok:
+	case t.cfg.Faults.Active():
+		t.sendThroughFaults(p, m)
+	default:
 		p.send(m)
 	}
 }
