@@ -11,7 +11,7 @@ import (
 )
 
 // report judges the history and says it all.
-func (r *run) report(h *history.History, incomplete bool) *report.Report {
+func (r *run) report(h *history.History, interrupted bool) *report.Report {
 	r.show.phase("checking the history")
 	slices.SortStableFunc(h.Ops, func(a, b history.Op) int { return int(a.End - b.End) })
 	result := check.All(h)
@@ -34,20 +34,26 @@ func (r *run) report(h *history.History, incomplete bool) *report.Report {
 	if len(r.rounds) > 0 {
 		out.Marks = r.scenario.marks(m)
 	}
-	out.Verdict, out.Summary = verdict(out, incomplete)
+	if r.stuck != nil {
+		out.Marks = append(out.Marks, report.Mark{
+			Name: "rounds that came to their end", Value: fmt.Sprint(max(0, len(r.rounds)-1)), Bound: fmt.Sprint(r.options.Rounds),
+			Why: fmt.Sprintf("The next one did not: %v.", r.stuck),
+		})
+	}
+	out.Verdict, out.Summary = verdict(out, interrupted)
 	return out
 }
 
 // verdict is the worst of what there is to say.
-func verdict(r *report.Report, incomplete bool) (report.Verdict, string) {
+func verdict(r *report.Report, interrupted bool) (report.Verdict, string) {
 	missed := slices.DeleteFunc(slices.Clone(r.Marks), func(m report.Mark) bool { return m.Kept })
 	switch {
 	case len(r.Violations) > 0:
 		return report.Violated, fmt.Sprintf("A promise is broken: %s", r.Violations[0].Text)
-	case incomplete:
+	case interrupted:
 		return report.Interrupted, fmt.Sprintf("The drill did not come to its end; nothing is broken in the %d operations until then.", r.Counts.Operations)
 	case len(missed) > 0:
-		return report.Missed, fmt.Sprintf("Nothing was lost, but the %s was %s (mark: %s).", missed[0].Name, missed[0].Value, missed[0].Bound)
+		return report.Missed, fmt.Sprintf("Nothing was lost, but a mark was missed. %s: %s (mark: %s).", missed[0].Name, missed[0].Value, missed[0].Bound)
 	}
 	return report.Passed, fmt.Sprintf("%d operations in %d rounds: nothing was lost, no answer was wrong, and every mark was kept.",
 		r.Counts.Operations, len(r.Rounds))

@@ -56,6 +56,7 @@ type run struct {
 	versions []string // of the members' programs
 	done     conditions
 	rounds   []struck
+	stuck    error // why not all rounds came to their end
 	notes    []string
 }
 
@@ -88,6 +89,7 @@ func Run(ctx context.Context, c Cluster, s Scenario, o Options, obs Observer) (*
 	interrupted := ctx.Err() != nil
 	healErr := r.healAll() // whatever happened, and with time of its own
 	if err != nil && strikes.Err() == nil {
+		r.stuck = err
 		r.note("The drill ended before its time: %v.", err)
 	} else if errors.Is(context.Cause(strikes), errViolated) {
 		r.note("The drill stopped at the first broken promise.")
@@ -98,8 +100,7 @@ func Run(ctx context.Context, c Cluster, s Scenario, o Options, obs Observer) (*
 	r.finish(ctx)
 	h := r.rec.History()
 	r.cleanUp(h.Leases)
-	incomplete := interrupted || (err != nil && strikes.Err() == nil) || healErr != nil
-	return r.report(h, incomplete), h, nil
+	return r.report(h, interrupted), h, nil
 }
 
 func (o Options) withDefaults(s Scenario, members int) Options {
