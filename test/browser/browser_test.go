@@ -47,15 +47,16 @@ type view struct {
 	name          string
 	width, height int64
 	scheme        string // of colours
+	rare          bool   // not for every page
 }
 
 var views = []view{
-	{"desktop", 1280, 800, "light"},
-	{"desktop-dark", 1280, 800, "dark"},
-	{"phone", 390, 844, "light"},
-	{"phone-dark", 390, 844, "dark"},
-	{"small-phone", 320, 640, "light"},
-	{"tablet", 768, 1024, "light"},
+	{"desktop", 1280, 800, "light", false},
+	{"desktop-dark", 1280, 800, "dark", true},
+	{"phone", 390, 844, "light", false},
+	{"phone-dark", 390, 844, "dark", true},
+	{"small-phone", 320, 640, "light", true},
+	{"tablet", 768, 1024, "light", true},
 }
 
 // page is a report in a tab, with whatever the browser complained about or asked others for.

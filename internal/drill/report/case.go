@@ -89,11 +89,11 @@ func (c *casePicture) client(ops []history.Op) {
 	c.back.line("grid", 0, c.y+caseSpacing/2+1, c.frame.width, c.y+caseSpacing/2+1)
 }
 
-// label is an operation in as many characters as have room.
+// label is as much of an operation as has room; what an error said is in the table.
 func (c *casePicture) label(op history.Op) string {
-	op.Key = strings.TrimPrefix(op.Key, c.prefix)
+	op.Key, op.Error = strings.TrimPrefix(op.Key, c.prefix), ""
 	text := fmt.Sprintf("#%d %s: %s → %s", op.ID, short(op.Member, 12), request(op, c.key), answer(op))
-	return short(text, int((c.frame.width-c.axis.start)/7.5))
+	return fit(text, c.frame.width-c.axis.start)
 }
 
 func outcomeClass(op history.Op) string {

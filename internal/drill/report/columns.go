@@ -1,8 +1,6 @@
 package report
 
-import (
-	"time"
-)
+import "time"
 
 // series are a timeline's steps merged into columns, few enough to draw. All columns are equally long but the last.
 type series struct {
@@ -93,6 +91,14 @@ func (s series) end() time.Duration {
 		return 0
 	}
 	return s.columns[len(s.columns)-1].end
+}
+
+// merged is how long the columns are if they are longer than the steps, or else 0.
+func (s series) merged() time.Duration {
+	if s.width > s.step {
+		return s.width
+	}
+	return 0
 }
 
 // busiest is the highest rate of reads or of writes.

@@ -85,26 +85,32 @@ const mostOfValue = 40 // characters of a key or value that are shown
 
 // request is what an operation asked for. The key is left out when it goes without saying.
 func request(op history.Op, key bool) string {
-	words := []string{string(op.Kind)}
+	words := []string{visible(string(op.Kind))}
 	if op.Kind == history.Stale {
-		words = []string{"serializable get"}
+		words[0] = "serializable get"
 	}
 	if key {
 		words = append(words, short(op.Key, mostOfValue))
-	}
-	if op.Kind == history.Swap {
-		words = append(words, "if at revision "+strconv.FormatInt(op.Expected, 10))
+		if op.Value != "" {
+			words = append(words, "=")
+		}
 	}
 	if op.Value != "" {
-		words = append(words, "= "+short(op.Value, mostOfValue))
+		words = append(words, short(op.Value, mostOfValue))
 	}
-	return visible(strings.Join(words, " "))
+	switch {
+	case op.Kind == history.Swap && op.Expected == 0:
+		words = append(words, "if there is no key")
+	case op.Kind == history.Swap:
+		words = append(words, "if at revision "+strconv.FormatInt(op.Expected, 10))
+	}
+	return strings.Join(words, " ")
 }
 
 // answer is what a client was told, or was not.
 func answer(op history.Op) string {
 	if op.Outcome != history.OK {
-		text := string(op.Outcome)
+		text := visible(string(op.Outcome))
 		if op.Error != "" {
 			text += ": " + short(op.Error, 120)
 		}

@@ -29,7 +29,6 @@ var (
 		"seconds": seconds,
 		"several": several,
 		"short":   func(s string) string { return short(s, mostOfValue) },
-		"change":  change,
 		"lower":   strings.ToLower,
 		"visible": func(s any) string { return visible(fmt.Sprint(s)) },
 		"whole":   func(n any) string { return wholeOf(n) },
@@ -58,7 +57,7 @@ type page struct {
 	Broken       []string
 	MissedMarks  []Mark
 	Started      string
-	Timelines    []template.HTML
+	Timelines    []timeline
 	Steps        series
 	Windows      []fault
 	Cases        []violation
@@ -67,6 +66,14 @@ type page struct {
 
 // Colour is the CSS class of a member's colour.
 func (p page) Colour(name string) string { return p.members.class(name) }
+
+// timeline is the picture in one size.
+type timeline struct {
+	Frame    string
+	SVG      template.HTML
+	Numbered bool          // faults have numbers instead of words
+	Merged   time.Duration // how long its columns are, 0 when they are the steps of the report
+}
 
 // fault is a row of the table of faults.
 type fault struct {
@@ -103,8 +110,8 @@ func (r *Report) HTML(w io.Writer) error {
 		p.Class = string(r.Verdict)
 	}
 	for _, f := range frames {
-		if svg := r.draw(f); svg != "" {
-			p.Timelines = append(p.Timelines, svg)
+		if d := r.draw(f); d != nil {
+			p.Timelines = append(p.Timelines, timeline{f.name, d.svg(), d.numbered, d.series.merged()})
 		}
 	}
 	for _, f := range r.Timeline.Faults {
@@ -144,12 +151,4 @@ type row struct {
 	Begin                 string
 	Writes, Reads, Errors float64
 	P50, P99              time.Duration
-}
-
-// Merged is how long the columns of the picture are, when they are longer than the steps of the timeline.
-func (p page) Merged() time.Duration {
-	if s := merge(p.Timeline, frames[0].columns); s.width > s.step {
-		return s.width
-	}
-	return 0
 }

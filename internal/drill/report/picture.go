@@ -40,19 +40,20 @@ const (
 // only when the height is: it goes to back.
 type picture struct {
 	canvas
-	back    canvas
-	frame   frame
-	members members
-	series  series
-	x       scale
-	end     time.Duration
-	ticks   []tick
-	faults  []window
-	y       float64
+	back     canvas
+	report   *Report
+	frame    frame
+	members  members
+	series   series
+	x        scale
+	end      time.Duration
+	faults   []window
+	numbered bool // faults have numbers of rounds instead of words
+	y        float64
 }
 
-// draw is the timeline in SVG, empty when there is nothing that it could show.
-func (r *Report) draw(f frame) template.HTML {
+// draw draws the timeline; nil when there is nothing that it could show.
+func (r *Report) draw(f frame) *picture {
 	t := r.Timeline
 	s := merge(t, f.columns)
 	end := s.end()
@@ -60,11 +61,11 @@ func (r *Report) draw(f frame) template.HTML {
 		end = r.Duration
 	}
 	if end <= 0 || len(s.columns)+len(t.Leaders)+len(t.Faults) == 0 {
-		return ""
+		return nil
 	}
-	p := &picture{frame: f, members: r.members(), series: s, end: end, ticks: timeTicks(end, f.ticks)}
+	p := &picture{report: r, frame: f, members: r.members(), series: s, end: end}
 	p.x = scale{low: 0, high: end.Seconds(), start: f.left, stop: f.width - f.right}
-	p.faults = windows(t.Faults, p.x, end, f.lanes)
+	p.faults, p.numbered = windows(t.Faults, p.x, end, f.lanes)
 	p.labels()
 	top := p.y
 	p.throughput()
@@ -74,13 +75,16 @@ func (r *Report) draw(f frame) template.HTML {
 	p.shade(top)
 	p.axis(top)
 	p.readouts(top, t.Leaders)
+	return p
+}
 
+func (p *picture) svg() template.HTML {
 	var out canvas
-	height := p.y + axisHeight
-	out.mark(`<svg class="timeline `, f.name, `" role="img" aria-labelledby="`, f.name, `-title `, f.name, `-desc" viewBox="0 0 `,
-		px(f.width), " ", px(height), `" xmlns="http://www.w3.org/2000/svg"><title id="`, f.name, `-title">`,
-		html.EscapeString("Timeline of the drill "+visible(r.Scenario)), `</title><desc id="`, f.name, `-desc">`,
-		html.EscapeString(r.describe(end)), `</desc>`, p.back.String(), p.String(), `</svg>`)
+	name := p.frame.name
+	out.mark(`<svg class="timeline `, name, `" role="img" aria-labelledby="`, name, `-title `, name, `-desc" viewBox="0 0 `,
+		px(p.frame.width), " ", px(p.y+axisHeight), `" xmlns="http://www.w3.org/2000/svg"><title id="`, name, `-title">`,
+		html.EscapeString("Timeline of the drill "+visible(p.report.Scenario)), `</title><desc id="`, name, `-desc">`,
+		html.EscapeString(p.report.describe(p.end)), `</desc>`, p.back.String(), p.String(), `</svg>`)
 	return template.HTML(out.String())
 }
 
@@ -154,6 +158,12 @@ func (p *picture) grid(ticks []tick, y scale) {
 
 func (p *picture) middle(c column) float64 { return p.x.time((c.begin + c.end) / 2) }
 
+// curve is one whose points are columns.
+func (p *picture) curve() *curve {
+	c := p.series.columns[0]
+	return &curve{half: max(1, (p.x.time(c.end)-p.x.time(c.begin))/2)}
+}
+
 func (p *picture) throughput() {
 	if len(p.series.columns) == 0 {
 		return
@@ -162,14 +172,14 @@ func (p *picture) throughput() {
 	ticks := countTicks(p.series.busiest())
 	y := scale{low: 0, high: ticks[len(ticks)-1].value, start: p.y + plotHeight, stop: p.y}
 	p.grid(ticks, y)
-	var writes, reads, upper curve
+	writes, reads, upper := p.curve(), p.curve(), p.curve()
 	for _, c := range p.series.columns {
 		at := p.middle(c)
 		writes.to(at, y.at(c.writes))
 		reads.to(at, y.at(c.reads))
 		upper.to(at, y.at(c.most))
 	}
-	if p.series.width > p.series.step { // columns of several steps: between the quietest and the busiest of them
+	if p.series.merged() > 0 { // between the quietest and the busiest of them
 		for i := len(p.series.columns) - 1; i >= 0; i-- {
 			upper.to(p.middle(p.series.columns[i]), y.at(p.series.columns[i].least))
 		}
@@ -189,7 +199,7 @@ func (p *picture) latency() {
 	y := scale{low: niceFloor(low.Seconds()), high: niceCeil(high.Seconds()), start: p.y + plotHeight, stop: p.y, log: true}
 	ticks := latencyTicks(y.low, y.high)
 	p.grid(ticks, y)
-	var p50, p99 curve
+	p50, p99 := p.curve(), p.curve()
 	for _, c := range p.series.columns {
 		if c.p99 == 0 {
 			p50.gap()
@@ -227,7 +237,7 @@ func (p *picture) reigns(leaders []Reign) {
 		width := max(to-from-1, 1) // the next one keeps off
 		p.rect("reign "+p.members.class(l.Leader), from, p.y, width, reignHeight)
 		name, term := short(l.Leader, 16), fmt.Sprint(l.Term)
-		for _, label := range []string{name + " · term " + term, name + " · " + term, name, term} {
+		for _, label := range []string{name + " · term " + term, name + " · " + term, name} {
 			if fits(label, from, to) {
 				p.text("on", "middle", (from+to)/2, p.y+15, label)
 				break
@@ -259,7 +269,7 @@ func (p *picture) endpoints(sides []Side) {
 	for i, side := range sides {
 		class := p.members.class(side.Member)
 		base := p.y + 20
-		p.text("side-label "+class, "end", p.x.start-6, base+5, short(side.Member, int(p.frame.left/9)))
+		p.text("side-label "+class, "end", p.x.start-6, base+5, fit(side.Member, (p.x.start-6)/1.1))
 		p.line("grid", p.x.start, base, p.x.stop, base)
 		if i < len(p.series.sides) {
 			p.path("errors", p.bars(p.series.sides[i].errors, base, height))
@@ -288,7 +298,8 @@ func (p *picture) service(side Side, class string, y float64) {
 	if len(side.OK) == 0 && len(side.Gaps) == 0 {
 		return
 	}
-	var d, gaps strings.Builder
+	var whole, gaps strings.Builder
+	var labels canvas // above the paths
 	done := p.x.start
 	for _, g := range side.Gaps {
 		from, to := p.interval(g)
@@ -296,26 +307,26 @@ func (p *picture) service(side Side, class string, y float64) {
 			continue
 		}
 		if from > done {
-			block(&d, done, y, from-done, 5)
+			block(&whole, done, y, from-done, 5)
 		}
 		from = max(from, done)
 		block(&gaps, from, y+2, to-from, 1)
-		label := span(g.End - g.Begin)
-		if fits(label, from, to) {
-			p.text("gap-label", "middle", (from+to)/2, y+6, label)
+		if label := span(g.End - g.Begin); fits(label, from, to) {
+			labels.text("gap-label", "middle", (from+to)/2, y+6, label)
 		}
 		done = to
 	}
 	if done < p.x.stop {
-		block(&d, done, y, p.x.stop-done, 5)
+		block(&whole, done, y, p.x.stop-done, 5)
 	}
 	p.path("gaps", gaps.String())
-	p.path("service "+class, d.String())
+	p.path("service "+class, whole.String())
+	p.mark(labels.String())
 }
 
 func (p *picture) axis(top float64) {
 	p.line("axis", p.x.start, p.y, p.x.stop, p.y)
-	for i, t := range p.ticks {
+	for i, t := range timeTicks(p.end, p.frame.ticks) {
 		at := p.x.at(t.value)
 		if i > 0 {
 			p.back.line("grid upright", at, top, at, p.y)

@@ -63,27 +63,36 @@ func textWidth(text string) float64 {
 	return w
 }
 
-// curve is a path through points, broken where there is none. A point alone becomes a dot.
+// fit is as much of text as takes no more than width.
+func fit(text string, width float64) string {
+	for most := len([]rune(visible(text))); most > 1; most-- {
+		if t := short(text, most); textWidth(t) <= width {
+			return t
+		}
+	}
+	return short(text, 1)
+}
+
+// curve is a path through points, broken where there is none. A point alone becomes a dash.
 type curve struct {
 	strings.Builder
-	drawn int // points since the last break
-	last  string
+	half  float64 // of the dash
+	drawn int     // points since the last break
+	x     float64 // of the last one
 }
 
 func (c *curve) to(x, y float64) {
-	place := px(x) + " " + px(y)
+	command := "L"
 	if c.drawn == 0 {
-		c.WriteString("M")
-	} else {
-		c.WriteString("L")
+		command = "M"
 	}
-	c.WriteString(place)
-	c.drawn, c.last = c.drawn+1, place
+	c.WriteString(command + px(x) + " " + px(y))
+	c.drawn, c.x = c.drawn+1, x
 }
 
 func (c *curve) gap() {
 	if c.drawn == 1 {
-		c.WriteString("L" + c.last)
+		c.WriteString("H" + px(c.x-c.half) + "H" + px(c.x+c.half))
 	}
 	c.drawn = 0
 }

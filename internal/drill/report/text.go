@@ -133,14 +133,10 @@ func (t *text) violation(number, all int, v history.Violation) {
 		t.line("  ... and %s more: see the report", several(n-mostOpsInText, "operation", "operations"))
 	}
 	for _, e := range v.Events[:min(len(v.Events), mostEventsInText)] {
-		t.line("  the store: revision %d, %s %s", e.Revision, short(e.Key, mostOfValue), change(e))
+		what := "= " + short(e.Value, mostOfValue)
+		if e.Deleted {
+			what = "deleted"
+		}
+		t.line("  the store: revision %d, %s %s", e.Revision, short(e.Key, mostOfValue), what)
 	}
-}
-
-// change is what an event did to its key.
-func change(e history.Event) string {
-	if e.Deleted {
-		return "deleted"
-	}
-	return "= " + short(e.Value, mostOfValue)
 }

@@ -20,7 +20,7 @@ type window struct {
 
 // windows are the faults by their begin, each until it was over or the picture ends. All have labels in words if these
 // have room in so many lanes, or else all have the number of their round.
-func windows(faults []history.Fault, x scale, end time.Duration, lanes int) []window {
+func windows(faults []history.Fault, x scale, end time.Duration, lanes int) (ws []window, numbered bool) {
 	faults = slices.Clone(faults)
 	slices.SortStableFunc(faults, func(a, b history.Fault) int { return cmp.Compare(a.At, b.At) })
 	words := make([]window, len(faults))
@@ -32,7 +32,7 @@ func windows(faults []history.Fault, x scale, end time.Duration, lanes int) []wi
 		words[i] = window{Span: Span{min(f.At, end), min(max(until, f.At), end)}, label: faultLabel(f)}
 	}
 	if placed(words, x, lanes) {
-		return words
+		return words, false
 	}
 	numbers := slices.Clone(words)
 	for i := range numbers {
@@ -42,7 +42,7 @@ func windows(faults []history.Fault, x scale, end time.Duration, lanes int) []wi
 		}
 	}
 	placed(numbers, x, 1)
-	return numbers
+	return numbers, true
 }
 
 func faultLabel(f history.Fault) string {
