@@ -83,6 +83,9 @@ func (f *picture) facts() {
 
 // timelines are a row for the faults, and one for each member.
 func (f *picture) timelines(t *timeline) {
+	if len(f.p.Members) == 0 {
+		return
+	}
 	label := len("faults")
 	for _, m := range f.p.Members {
 		label = max(label, utf8.RuneCountInString(m.Name))

@@ -25,6 +25,7 @@ type Terminal struct {
 	w        io.Writer // under mu, as all below
 	timeline timeline
 	progress drill.Progress // shown last
+	observed bool           // there is a progress
 	drawn    []int          // widths of the rows on the screen
 	started  bool
 	closed   bool
@@ -40,7 +41,7 @@ func (v *Terminal) Observe(p drill.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.timeline.observe(p)
-	v.progress = p
+	v.progress, v.observed = p, true
 	v.draw(p.Line)
 }
 
@@ -78,7 +79,7 @@ func (v *Terminal) draw(news string) {
 		fmt.Fprintf(&out, "%s  %s%s\n", clock(v.progress.Elapsed), printable(news), clearRight)
 	}
 	v.drawn = v.drawn[:0]
-	if len(v.timeline.marks) > 0 { // otherwise nothing was observed yet
+	if v.observed {
 		for _, r := range frame(v.progress, &v.timeline, v.style, width, height-1) {
 			out.WriteString(r.text.String() + clearRight + "\n")
 			v.drawn = append(v.drawn, r.width)

@@ -31,6 +31,9 @@ type timeline struct {
 }
 
 func (t *timeline) observe(p drill.Progress) {
+	if len(p.Members) == 0 {
+		return // the load has not begun, nor has its clock
+	}
 	for len(t.members) < len(p.Members) {
 		t.members = append(t.members, make([]cell, len(t.marks)))
 	}
