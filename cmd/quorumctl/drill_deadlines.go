@@ -27,7 +27,7 @@ func newDeadlines(c drill.Cluster) *deadlines {
 
 // SetFaults implements drill.Cluster.
 func (d *deadlines) SetFaults(ctx context.Context, i int, rules fault.Rules, ttl time.Duration) error {
-	if len(rules.Links) == 0 && rules.Disk == fault.DiskWell && rules.Wall == 0 {
+	if rules.Empty() {
 		err := d.Cluster.SetFaults(ctx, i, rules, ttl)
 		if err == nil {
 			d.mu.Lock()

@@ -23,8 +23,9 @@ type drillEngine struct {
 // localMembers are the processes of a cluster of our own.
 type localMembers struct {
 	count  int
-	server string // executable, "": find it
-	keep   bool   // their data
+	server string       // executable, "": find it
+	keep   bool         // their data
+	say    func(string) // tells the user that one has ended
 }
 
 // drillCluster is a cluster with what becomes of it after the drill.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -120,7 +122,7 @@ func (r *drillRun) open() (*drillCluster, error) {
 	}
 	r.view.Say(fmt.Sprintf("starting a cluster of %d members", r.flags.local))
 	return r.app.drills.startLocal(r.stop.ctx,
-		localMembers{count: r.flags.local, server: r.flags.server, keep: r.flags.keep})
+		localMembers{count: r.flags.local, server: r.flags.server, keep: r.flags.keep, say: r.view.Say})
 }
 
 // beforeIt explains why there is no result, if there is none: a signal is a reason of its own.
@@ -145,8 +147,9 @@ func (r *drillRun) deliver(out drillOutcome, folder *drillFolder) error {
 		return err
 	}
 	a := r.app
-	places := a.stdout
+	places := io.Writer(a.stdout)
 	if r.flags.json {
+		places = a.stderr
 		if err := folder.copyReport(a.stdout); err != nil {
 			return err
 		}
@@ -157,13 +160,7 @@ func (r *drillRun) deliver(out drillOutcome, folder *drillFolder) error {
 	if out.data != "" {
 		lines = append(lines, "members  "+out.data)
 	}
-	for _, line := range lines {
-		if r.flags.json {
-			fmt.Fprintln(a.stderr, line)
-		} else {
-			fmt.Fprintln(places, line)
-		}
-	}
+	fmt.Fprintf(places, "\n%s\n", strings.Join(lines, "\n"))
 	switch out.report.Verdict {
 	case drillreport.Passed:
 		return nil

@@ -39,6 +39,14 @@ func newRehearsal(t *testing.T, run func(context.Context, drill.Cluster, drill.O
 	return r
 }
 
+// insist sends SIGINT until a drill is left: the second one comes too soon.
+func (r *rehearsal) insist() {
+	c := <-r.signals
+	for range 3 {
+		c <- syscall.SIGINT
+	}
+}
+
 // TestDrillInterrupted sends SIGINT to a drill, which heals and has a report all the same; the exit code is 130, but 1
 // when a promise was broken.
 func TestDrillInterrupted(t *testing.T) {
@@ -78,6 +86,33 @@ func TestDrillInterruptedEarly(t *testing.T) {
 	}
 }
 
+// TestDrillLeftLocal leaves a drill on a cluster of its own: no rules outlive the members, which are killed.
+func TestDrillLeftLocal(t *testing.T) {
+	healing := make(chan struct{})
+	defer close(healing)
+	var r *rehearsal
+	r = newRehearsal(t, func(ctx context.Context, c drill.Cluster, _ drill.Options) (*drillreport.Report, error) {
+		go r.insist()
+		<-healing
+		return nil, nil
+	})
+	closed := false
+	start := r.app.drills.startLocal
+	r.app.drills.startLocal = func(ctx context.Context, m localMembers) (*drillCluster, error) {
+		c, err := start(ctx, m)
+		c.close = func() error { closed = true; return nil }
+		return c, err
+	}
+	dir := filepath.Join(t.TempDir(), "report")
+	code := r.app.run([]string{"drill", "failover", "--local", "3", "--report", dir})
+	if code != 130 || !closed || !strings.Contains(r.stderr.String(), "\nError: left without healing; its members are killed\n") {
+		t.Errorf("exit code %d, closed: %v\n%s", code, closed, r.stderr.String())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "n1.log")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDrillLeft sends SIGINT until a drill that cannot heal is left: it says which rules hold and when they end.
 func TestDrillLeft(t *testing.T) {
 	const want = `(?m)^Error: left without healing; the fault rules of n1, n3 end by themselves within (39|40)s, at \d\d:\d\d:\d\d$`
@@ -94,12 +129,7 @@ func TestDrillLeft(t *testing.T) {
 		if err := c.SetFaults(ctx, 1, fault.Rules{}, 0); err != nil {
 			return nil, err
 		}
-		go func() { // ends when the third is taken: the second comes too soon
-			c := <-r.signals
-			for range 3 {
-				c <- syscall.SIGINT
-			}
-		}()
+		go r.insist()
 		<-healing
 		return nil, nil
 	})

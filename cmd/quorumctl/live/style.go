@@ -68,6 +68,7 @@ type row struct {
 	width int // columns used
 	limit int
 	color bool
+	now   colour // of what was added last
 }
 
 // add appends as much of a text as has room, each character one column wide.
@@ -78,11 +79,27 @@ func (r *row) add(c colour, text string) {
 		return
 	}
 	r.width += len(runes)
-	if !r.color || c == normal {
-		r.text.WriteString(string(runes))
+	r.turn(c)
+	r.text.WriteString(string(runes))
+}
+
+func (r *row) turn(c colour) {
+	if !r.color || c == r.now {
 		return
 	}
-	r.text.WriteString("\x1b[" + string(c) + "m" + string(runes) + "\x1b[0m")
+	if r.now != normal {
+		r.text.WriteString("\x1b[0m")
+	}
+	if c != normal {
+		r.text.WriteString("\x1b[" + string(c) + "m")
+	}
+	r.now = c
+}
+
+// String is the row with its colours, which end with it.
+func (r *row) String() string {
+	r.turn(normal)
+	return r.text.String()
 }
 
 // printable replaces what would move the cursor: names and errors come from elsewhere.

@@ -81,7 +81,7 @@ func (v *Terminal) draw(news string) {
 	v.drawn = v.drawn[:0]
 	if v.observed {
 		for _, r := range frame(v.progress, &v.timeline, v.style, width, height-1) {
-			out.WriteString(r.text.String() + clearRight + "\n")
+			out.WriteString(r.String() + clearRight + "\n")
 			v.drawn = append(v.drawn, r.width)
 		}
 	}
