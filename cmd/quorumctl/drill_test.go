@@ -21,13 +21,27 @@ import (
 
 // rehearsal is one run of a drill with an engine whose run is another one.
 type rehearsal struct {
-	stdout, stderr bytes.Buffer
-	signals        chan chan<- os.Signal // where the command waits for signals, once it does
-	app            *app
+	stdout  bytes.Buffer
+	stderr  announcements
+	signals chan chan<- os.Signal // where the command waits for signals, once it does
+	app     *app
+}
+
+// announcements are a standard error that tells when the drill has said that it stops.
+type announcements struct {
+	bytes.Buffer
+	stopping chan struct{} // closed then
+}
+
+func (a *announcements) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("Ctrl-C again leaves at once")) {
+		close(a.stopping)
+	}
+	return a.Buffer.Write(p)
 }
 
 func newRehearsal(t *testing.T, run func(context.Context, drill.Cluster, drill.Options) (*drillreport.Report, error)) *rehearsal {
-	r := &rehearsal{signals: make(chan chan<- os.Signal, 1)}
+	r := &rehearsal{signals: make(chan chan<- os.Signal, 1), stderr: announcements{stopping: make(chan struct{})}}
 	r.app = newApp(strings.NewReader(""), &r.stdout, &r.stderr, nil)
 	r.app.notify = func(c chan<- os.Signal, _ ...os.Signal) { r.signals <- c }
 	r.app.drills = fakeDrills{}.engine(t, nil)
@@ -55,11 +69,12 @@ func TestDrillInterrupted(t *testing.T) {
 		r = newRehearsal(t, func(ctx context.Context, _ drill.Cluster, o drill.Options) (*drillreport.Report, error) {
 			(<-r.signals) <- syscall.SIGINT
 			<-ctx.Done()
+			<-r.stderr.stopping
 			return fakeReport(fakeScenarios()[0], o, verdict), nil
 		})
 		dir := filepath.Join(t.TempDir(), "report")
 		code := r.app.run([]string{"drill", "failover", "--report", dir})
-		if code != want || !strings.Contains(r.stderr.String(), "Ctrl-C again leaves at once") {
+		if code != want {
 			t.Errorf("%s: exit code %d, want %d\n%s", verdict, code, want, r.stderr.String())
 		}
 		if _, err := os.Stat(filepath.Join(dir, historyFile)); err != nil {
