@@ -21,6 +21,7 @@ type app struct {
 	globals globals
 	sleep   func(time.Duration)
 	notify  func(c chan<- os.Signal, signals ...os.Signal) // signal.Notify
+	drills  drillEngine
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
@@ -32,6 +33,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 		environ: environ,
 		sleep:   time.Sleep,
 		notify:  signal.Notify,
+		drills:  newDrillEngine(),
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 var environPrefixes = []string{"QUORUMCTL_", "ETCDCTL_"}
 
 // notFlags are variables with those prefixes that are not flags of every command: the version switch that etcdctl 3.3
-// needed, the flag of `endpoint`, and the arguments of `watch`.
-var notFlags = []string{"API", "CLUSTER", "WATCH_KEY", "WATCH_RANGE_END"}
+// needed, flags of `endpoint` and `drill`, and the arguments of `watch`.
+var notFlags = []string{"API", "CLUSTER", drillTokenVariable, "WATCH_KEY", "WATCH_RANGE_END"}
 
 // applyEnviron sets every flag that cmd inherits and the command line does not give from its variable. An empty
 // variable counts as absent.
@@ -60,6 +60,16 @@ func (a *app) variable(name string) string {
 			if value, ok := strings.CutPrefix(kv, prefix+name+"="); ok && value != "" {
 				return value
 			}
+		}
+	}
+	return ""
+}
+
+// getenv returns a variable that is not ours alone, or "".
+func (a *app) getenv(name string) string {
+	for _, kv := range a.environ {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value
 		}
 	}
 	return ""

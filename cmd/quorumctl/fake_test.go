@@ -33,6 +33,7 @@ type fake struct {
 	requests []string         // guarded by mu
 	errors   map[string]error // guarded by mu; by method, what it answers instead
 	alarms   []pb.AlarmType   // guarded by mu
+	drills   fakeDrills       // for one test's goroutine
 }
 
 func startFake(t *testing.T, options ...grpc.ServerOption) *fake {

@@ -27,6 +27,11 @@ func TestExamples(t *testing.T) {
 		for _, e := range examples(t, cmd.Example) {
 			var stdout, stderr bytes.Buffer
 			a := newApp(strings.NewReader(e.stdin), &stdout, &stderr, []string{"QUORUMCTL_ENDPOINTS=" + f.address})
+			a.drills = f.drills.engine(t, f)
+			if e.args[0] == "drill" {
+				t.Chdir(t.TempDir()) // where it leaves its report
+				leaveHistory(t, "drill-failover-20261126-153012")
+			}
 			if e.args[0] == "elect" || e.args[0] == "lock" && !slices.Contains(e.args, "--") {
 				interruptOnOutput(a)
 			}
@@ -39,7 +44,9 @@ func TestExamples(t *testing.T) {
 			visit(c)
 		}
 	}
-	visit(newApp(nil, nil, nil, nil).newRoot())
+	a := newApp(nil, nil, nil, nil)
+	a.drills = f.drills.engine(t, f)
+	visit(a.newRoot())
 }
 
 // exampleCodes are the exit codes of an example that works.
@@ -127,6 +134,9 @@ func TestFlags(t *testing.T) {
 		"quorumctl endpoint":        "cluster=false",
 		"quorumctl endpoint hashkv": "rev=0",
 		"quorumctl member list":     "consistency=l",
+		"quorumctl drill check":     "json=false",
+		"quorumctl drill run": "clients=0 drills-token= duration=0s json=false keep=false local=0 report= rounds=0 seed=0 " +
+			"server=",
 	}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
@@ -139,14 +149,20 @@ func TestFlags(t *testing.T) {
 			flags = append(flags, text)
 		})
 		slices.Sort(flags)
-		if got := strings.Join(flags, " "); got != want[cmd.CommandPath()] {
-			t.Errorf("%s\n got %s\nwant %s", cmd.CommandPath(), got, want[cmd.CommandPath()])
+		path := cmd.CommandPath()
+		if cmd.GroupID == groupDrills {
+			path = "quorumctl drill run"
+		}
+		if got := strings.Join(flags, " "); got != want[path] {
+			t.Errorf("%s\n got %s\nwant %s", cmd.CommandPath(), got, want[path])
 		}
 		for _, c := range cmd.Commands() {
 			visit(c)
 		}
 	}
-	visit(newApp(nil, nil, nil, nil).newRoot())
+	a := newApp(nil, nil, nil, nil)
+	a.drills = fakeDrills{}.engine(t, nil)
+	visit(a.newRoot())
 }
 
 func TestHelp(t *testing.T) {
@@ -205,9 +221,16 @@ func TestCompletion(t *testing.T) {
 		"check perf --load ":   "large medium small xLarge",
 		"watch --progress":     "--progress-notify",
 		"make-mirror --dest-p": "--dest-password --dest-prefix",
+		"drill ":               "check failover list rolling-restart run split-brain",
+		"drill run ":           "failover rolling-restart split-brain",
+		"drill run failover ":  "",
+		"drill failover --lo":  "--local",
+		"drill run --local ":   "3 5",
 	} {
 		var stdout, stderr bytes.Buffer
-		newApp(strings.NewReader(""), &stdout, &stderr, nil).run(append([]string{"__complete"}, strings.Split(args, " ")...))
+		a := newApp(strings.NewReader(""), &stdout, &stderr, nil)
+		a.drills = fakeDrills{}.engine(t, nil)
+		a.run(append([]string{"__complete"}, strings.Split(args, " ")...))
 		var got []string
 		for line := range strings.Lines(stdout.String()) {
 			if word, _, _ := strings.Cut(strings.TrimSpace(line), "\t"); !strings.HasPrefix(word, ":") {

@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	drillreport "github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
 // TestScripts runs the command lines in testdata against the fake server and compares everything a script can see: the
@@ -36,13 +38,15 @@ import (
 //	                         SIGINT comes with the first output.
 //	fail method=M [code=C]   that method answers with this error text from now on; with no text, normally again
 //	alarm [kind=(K,...)]     the server has these alarms
+//	drills [verdict=V]       drills end with this verdict from now on; with text, they cannot be run, and this is why
 //
-// $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and says nothing; $TLS and $MUTUAL are
+// $DIR is a folder of the script; $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and says nothing; $TLS and $MUTUAL are
 // fake servers that speak TLS, the second with client certificates only; $CA, $CERT, $KEY and $OTHER are files for them.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		f := startFake(t)
-		places := map[string]string{"$SERVER": f.address, "$DEAD": deadAddress(t), "$MUTE": muteAddress(t)}
+		places := map[string]string{"$SERVER": f.address, "$DEAD": deadAddress(t), "$MUTE": muteAddress(t),
+			"$DIR": t.TempDir()}
 		secureServers(t, places)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
@@ -71,6 +75,12 @@ func TestScripts(t *testing.T) {
 					}
 				}
 				f.raise(alarms...)
+				return ""
+			case "drills":
+				f.drills = fakeDrills{refusal: d.Input}
+				for _, arg := range d.CmdArgs {
+					f.drills.verdict = drillreport.Verdict(arg.Vals[0])
+				}
 				return ""
 			}
 			t.Fatalf("%s: no command %s", d.Pos, d.Cmd)
@@ -132,6 +142,7 @@ func runScript(t *testing.T, f *fake, places map[string]string, d *datadriven.Te
 	f.take()
 	var stdout, stderr bytes.Buffer
 	a := newApp(strings.NewReader(stdin), &stdout, &stderr, environ)
+	a.drills = f.drills.engine(t, f)
 	if interrupt {
 		interruptOnOutput(a)
 	}

@@ -161,7 +161,7 @@ func (a *app) login(user, password, prompt string) (*clientv3.AuthConfig, error)
 }
 
 // open makes a client of the given endpoints. With --user it logs in, so it may block for the dial timeout.
-func (s settings) open(endpoints []string) (*session, *failure) {
+func (s settings) open(endpoints []string, more ...grpc.DialOption) (*session, *failure) {
 	spec := s.spec
 	spec.Endpoints = endpoints
 	config, err := clientv3.NewClientConfig(&spec, s.logger)
@@ -171,10 +171,10 @@ func (s settings) open(endpoints []string) (*session, *failure) {
 	}
 	failed := &lastFailure{}
 	config.Logger = s.logger
-	config.DialOptions = []grpc.DialOption{
+	config.DialOptions = append([]grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(failed.unary),
 		grpc.WithChainStreamInterceptor(failed.stream),
-	}
+	}, more...)
 	client, err := clientv3.New(*config)
 	if err != nil {
 		f := &failure{code: exitBadConnection, err: err}

@@ -17,14 +17,21 @@ type stopSignal struct {
 	ctx    context.Context // ends with the signal
 	got    os.Signal       // set before ctx ends; nil when release ended it
 	cancel context.CancelFunc
+	// again is closed by a signal that comes patience after the first, or later. Without it, such a signal ends the process.
+	again chan struct{}
 
 	released chan struct{} // closed by release
 	watched  chan struct{} // closed when nobody waits for signals any more
 }
 
-func (a *app) untilSignal() *stopSignal {
+func (a *app) untilSignal() *stopSignal { return a.watchSignals(nil) }
+
+// untilSignals is for commands that take a second signal too, in the channel again.
+func (a *app) untilSignals() *stopSignal { return a.watchSignals(make(chan struct{})) }
+
+func (a *app) watchSignals(again chan struct{}) *stopSignal {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stopSignal{ctx: ctx, cancel: cancel, released: make(chan struct{}), watched: make(chan struct{})}
+	s := &stopSignal{ctx: ctx, cancel: cancel, again: again, released: make(chan struct{}), watched: make(chan struct{})}
 	signals := make(chan os.Signal, 1) // sent by the runtime, which drops what nobody takes
 	a.notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() { // ends with release
@@ -38,6 +45,18 @@ func (a *app) untilSignal() *stopSignal {
 		}
 		select {
 		case <-time.After(patience):
+		case <-s.released:
+		}
+		if s.again == nil {
+			return
+		}
+		select { // what came too soon
+		case <-signals:
+		default:
+		}
+		select {
+		case <-signals:
+			close(s.again)
 		case <-s.released:
 		}
 	}()

@@ -1,0 +1,154 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quorumkv/quorumkv/internal/drill/history"
+)
+
+// The page needs nothing but itself: its policy forbids the browser to load anything.
+var (
+	//go:embed page.html
+	pageText string
+	//go:embed page.css
+	pageStyle string
+	//go:embed page.js
+	pageScript string
+
+	pageTemplate = template.Must(template.New(PageName).Funcs(template.FuncMap{
+		"answer":  answer,
+		"request": func(op history.Op) string { return request(op, false) },
+		"span":    span,
+		"seconds": seconds,
+		"several": several,
+		"short":   func(s string) string { return short(s, mostOfValue) },
+		"lower":   strings.ToLower,
+		"visible": func(s any) string { return visible(fmt.Sprint(s)) },
+		"whole":   func(n any) string { return wholeOf(n) },
+		"after":   func(prefix, key string) string { return short(strings.TrimPrefix(key, prefix), mostOfValue) },
+	}).Parse(pageText))
+)
+
+func wholeOf(n any) string {
+	switch n := n.(type) {
+	case int:
+		return whole(n)
+	case float64:
+		return whole(n)
+	default:
+		return fmt.Sprint(n)
+	}
+}
+
+// page is what the template shows beyond the report itself.
+type page struct {
+	*Report
+	Style        template.CSS
+	Script       template.JS
+	Word, Result string
+	Class        string // of the verdict
+	Broken       []string
+	MissedMarks  []Mark
+	Started      string
+	Timelines    []timeline
+	Steps        series
+	Windows      []fault
+	Cases        []violation
+	members      members
+}
+
+// Colour is the CSS class of a member's colour.
+func (p page) Colour(name string) string { return p.members.class(name) }
+
+// timeline is the picture in one size.
+type timeline struct {
+	Frame    string
+	SVG      template.HTML
+	Numbered bool          // faults have numbers instead of words
+	Merged   time.Duration // how long its columns are, 0 when they are the steps of the report
+}
+
+// fault is a row of the table of faults.
+type fault struct {
+	history.Fault
+	Who   string
+	Ended bool
+}
+
+// violation is a broken promise with its pictures.
+type violation struct {
+	history.Violation
+	Number   int
+	Key      string // of all its operations and events, if they have one
+	Prefix   string // of all their keys
+	Pictures []template.HTML
+}
+
+// HTML writes the report as one self-contained page.
+func (r *Report) HTML(w io.Writer) error {
+	p := page{
+		Report:      r,
+		Style:       template.CSS(pageStyle),
+		Script:      template.JS(pageScript),
+		Class:       "unknown",
+		Broken:      r.broken(),
+		MissedMarks: r.missed(),
+		Started:     r.Started.Format("Mon 2 January 2006, 15:04:05 MST"),
+		Steps:       merge(r.Timeline, rowsOfTimeline),
+		members:     r.members(),
+	}
+	p.Word, p.Result = r.result()
+	switch r.Verdict {
+	case Passed, Violated, Missed, Interrupted:
+		p.Class = string(r.Verdict)
+	}
+	for _, f := range frames {
+		if d := r.draw(f); d != nil {
+			p.Timelines = append(p.Timelines, timeline{f.name, d.svg(), d.numbered, d.series.merged()})
+		}
+	}
+	for _, f := range r.Timeline.Faults {
+		p.Windows = append(p.Windows, fault{f, strings.Join(f.Members, ", "), f.Until != 0})
+	}
+	for i, v := range r.Violations {
+		c := violation{Violation: v, Number: i + 1, Key: sharedKey(v), Prefix: keyPrefix(v)}
+		for _, f := range frames {
+			if svg := r.drawCase(i+1, v, f); svg != "" {
+				c.Pictures = append(c.Pictures, svg)
+			}
+		}
+		p.Cases = append(p.Cases, c)
+	}
+	// A template fails halfway: nothing is written then.
+	var b bytes.Buffer
+	if err := pageTemplate.Execute(&b, p); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// rowsOfTimeline is how many rows the picture's table has at most.
+const rowsOfTimeline = 60
+
+// Rows are the columns of the table that stands for the picture.
+func (s series) Rows() []row {
+	rows := make([]row, len(s.columns))
+	for i, c := range s.columns {
+		rows[i] = row{strconv.FormatFloat(c.begin.Seconds(), 'f', 1, 64), c.writes, c.reads, c.errors, c.p50, c.p99}
+	}
+	return rows
+}
+
+type row struct {
+	Begin                 string
+	Writes, Reads, Errors float64
+	P50, P99              time.Duration
+}
