@@ -317,6 +317,55 @@ func TestCallMeetsTheRulesThatReplaceOthers(t *testing.T) {
 	})
 }
 
+// Whatever becomes of the rules meanwhile, messages of a line that none of them drops arrive once and in order.
+func TestOrderSurvivesChangesOfTheRules(t *testing.T) {
+	i := NewInjector(func(Change) {})
+	const messages = 10_000 // fewer than can be held back, so that none is lost for want of room
+	var box mailbox
+	arrived := make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for n := range messages {
+			deliver := box.put(n)
+			if n == messages-1 {
+				deliver = func() { box.put(n)(); close(arrived) }
+			}
+			if i.Active() { // as the transport does
+				i.Pass(2, Out, "bulk", 1, deliver)
+			} else {
+				deliver()
+			}
+		}
+	})
+	over := make(chan struct{})
+	sending.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-over:
+				return
+			default:
+				r := []Rules{slow(time.Millisecond), {}, slow(time.Microsecond), {Disk: DiskFull}}[n%4]
+				if _, err := i.Set(r, time.Minute, anyPeer); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	<-arrived
+	close(over)
+	sending.Wait()
+	i.Close()
+	for n, got := range box.got {
+		if n != got {
+			t.Fatalf("message %d arrived in the place of %d", got, n)
+		}
+	}
+	if len(box.got) != messages {
+		t.Errorf("%d of %d messages arrived", len(box.got), messages)
+	}
+}
+
 func TestNilInjectorHasNoRules(t *testing.T) {
 	var i *Injector
 	if r, until := i.Rules(); i.Active() || !r.Empty() || !until.IsZero() {
