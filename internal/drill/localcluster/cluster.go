@@ -89,7 +89,7 @@ func (c *Cluster) start(ctx context.Context, progress local.Progress) error {
 	return c.findMembers(ctx)
 }
 
-// findMembers learns the members' ids, by their names.
+// findMembers learns the members' ids, by their peer addresses: a member's name is known only once it has told it.
 func (c *Cluster) findMembers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
@@ -99,10 +99,12 @@ func (c *Cluster) findMembers(ctx context.Context) error {
 	}
 	ids := map[string]uint64{}
 	for _, m := range list.Members {
-		ids[m.Name] = m.ID
+		for _, url := range m.PeerURLs {
+			ids[url] = m.ID
+		}
 	}
 	for _, n := range c.local.Nodes() {
-		id, ok := ids[n.Name]
+		id, ok := ids[n.PeerURL()]
 		if !ok {
 			return fmt.Errorf("the local cluster does not list its member %s", n.Name)
 		}

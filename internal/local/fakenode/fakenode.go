@@ -138,12 +138,13 @@ type cluster struct {
 	members string // NAME=URL,NAME=URL
 }
 
-// MemberList lists the members backwards: a real list is ordered by ids, not as the nodes were given.
+// MemberList lists the members backwards and without their names: a real list is ordered by ids, not as the nodes were given,
+// and a member that has just started may not have told its name yet.
 func (c cluster) MemberList(context.Context, *pb.MemberListRequest) (*pb.MemberListResponse, error) {
 	answer := &pb.MemberListResponse{Header: &pb.ResponseHeader{}}
 	for pair := range strings.SplitSeq(c.members, ",") {
 		name, peer, _ := strings.Cut(pair, "=")
-		answer.Members = append(answer.Members, &pb.Member{ID: ID(name), Name: name, PeerURLs: []string{peer}})
+		answer.Members = append(answer.Members, &pb.Member{ID: ID(name), PeerURLs: []string{peer}})
 	}
 	slices.Reverse(answer.Members)
 	return answer, nil
