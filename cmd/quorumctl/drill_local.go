@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"github.com/quorumkv/quorumkv/internal/drill/admin"
 	"github.com/quorumkv/quorumkv/internal/drill/localcluster"
 	"github.com/quorumkv/quorumkv/internal/local"
 )
@@ -19,7 +20,7 @@ func startLocalMembers(ctx context.Context, m localMembers) (*drillCluster, erro
 	c, err := localcluster.Start(ctx, localcluster.Config{
 		Server: server, Members: m.count,
 		Settings: map[string]string{"enable-drills": "true", "drills-token": token},
-		Token:    token, SetFaults: setFaults,
+		Token:    token, SetFaults: admin.SetFaults,
 		Died: func(e local.Exit) {
 			m.say(fmt.Sprintf("%s has ended by itself (%s): %s", e.Node.Name, e.Reason, e.LastLine()))
 		},

@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/quorumkv/quorumkv/internal/drill"
+	"github.com/quorumkv/quorumkv/internal/drill/admin"
 	"github.com/quorumkv/quorumkv/internal/fault"
 )
 
@@ -141,9 +142,16 @@ func (c *remoteCluster) Members() []drill.Member { return c.members }
 // Client implements drill.Cluster.
 func (c *remoteCluster) Client(i int) *clientv3.Client { return c.clients[i].Client }
 
+var errNoToken = errors.New("it wants its drill token: give it with --drills-token, or in QUORUMCTL_DRILLS_TOKEN; " +
+	"it is the server's --drills-token, or else what the server logged when it started")
+
 // SetFaults implements drill.Cluster.
 func (c *remoteCluster) SetFaults(ctx context.Context, i int, rules fault.Rules, ttl time.Duration) error {
-	return setFaults(ctx, c.clients[i].ActiveConnection(), c.token, rules, ttl)
+	err := admin.SetFaults(ctx, c.clients[i].ActiveConnection(), c.token, rules, ttl)
+	if c.token == "" && errors.Is(err, admin.ErrToken) {
+		return errNoToken
+	}
+	return err
 }
 
 // Processes implements drill.Cluster.

@@ -91,11 +91,13 @@ func TestReachMembers(t *testing.T) {
 		args []string
 		want string // on standard error, "": no error
 	}{
-		"one of them":  {[]string{"--endpoints", addresses[1], "--drills-token", "secret"}, ""},
-		"good":         {[]string{"--endpoints", strings.Join(addresses, ","), "--drills-token", "secret"}, ""},
-		"wrong token":  {[]string{"--endpoints", strings.Join(addresses, ","), "--drills-token", "guess"}, "the drill token is wrong"},
-		"no token":     {[]string{"--endpoints", strings.Join(addresses, ",")}, "it wants its drill token"},
-		"unreachable":  {[]string{"--endpoints", addresses[0] + "," + deadAddress(t), "--command-timeout", "1s"}, "refused the connection"},
+		"one of them": {[]string{"--endpoints", addresses[1], "--drills-token", "secret"}, ""},
+		"good":        {[]string{"--endpoints", strings.Join(addresses, ","), "--drills-token", "secret"}, ""},
+		"wrong token": {[]string{"--endpoints", strings.Join(addresses, ","), "--drills-token", "guess"},
+			"does not accept the drill token"},
+		"no token": {[]string{"--endpoints", strings.Join(addresses, ",")}, "it wants its drill token"},
+		"unreachable": {[]string{"--endpoints", addresses[0] + "," + deadAddress(t), "--command-timeout", "1s"},
+			"refused the connection"},
 		"nobody there": {[]string{"--endpoints", deadAddress(t), "--command-timeout", "1s"}, "refused the connection"},
 		"no endpoint":  {[]string{"--endpoints", ""}, "name at least one server"},
 		"bad files":    {[]string{"--cacert", "nosuch.pem"}, "must name readable PEM files"},
@@ -147,7 +149,8 @@ func drillMembers(t *testing.T, args []string, members []*fakeMember) (code int,
 	a.drills.reach = reachMembers
 	a.drills.run = func(ctx context.Context, c drill.Cluster, s drill.Scenario, o drill.Options, _ drill.Observer) (
 		*drillreport.Report, *history.History, error) {
-		if got := c.Members(); len(got) != 2 || got[0].Name != "a" || got[0].ID != 0xa || got[1].Name != "b" || c.Processes() != nil {
+		got := c.Members()
+		if len(got) != 2 || got[0].Name != "a" || got[0].ID != 0xa || got[1].Name != "b" || c.Processes() != nil {
 			t.Errorf("members %v", got)
 		}
 		if err := c.SetFaults(ctx, 1, fault.Rules{Disk: fault.DiskStall}, time.Second); err != nil {
