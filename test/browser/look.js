@@ -11,7 +11,8 @@
     seen.Verdict = heading.innerText.trim();
   }
   const luminance = (colour) => {
-    const [r, g, b] = colour.match(/[\d.]+/g).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = colour.match(/[\d.]+/g).map((v) => linear(v / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const both = [getComputedStyle(document.querySelector("h1 .word")).color,

@@ -3,10 +3,8 @@ package report
 import (
 	"bytes"
 	_ "embed"
-	"fmt"
 	"html/template"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,32 +22,22 @@ var (
 
 	pageTemplate = template.Must(template.New(PageName).Funcs(template.FuncMap{
 		"answer":  answer,
+		"fields":  strings.Fields,
 		"request": func(op history.Op) string { return request(op, false) },
 		"span":    span,
 		"seconds": seconds,
 		"several": several,
 		"short":   func(s string) string { return short(s, mostOfValue) },
-		"lower":   strings.ToLower,
-		"visible": func(s any) string { return visible(fmt.Sprint(s)) },
-		"whole":   func(n any) string { return wholeOf(n) },
+		"visible": visible,
+		"whole":   whole[int],
 		"after":   func(prefix, key string) string { return short(strings.TrimPrefix(key, prefix), mostOfValue) },
 	}).Parse(pageText))
 )
 
-func wholeOf(n any) string {
-	switch n := n.(type) {
-	case int:
-		return whole(n)
-	case float64:
-		return whole(n)
-	default:
-		return fmt.Sprint(n)
-	}
-}
-
 // page is what the template shows beyond the report itself.
 type page struct {
 	*Report
+	members
 	Style        template.CSS
 	Script       template.JS
 	Word, Result string
@@ -61,11 +49,13 @@ type page struct {
 	Steps        series
 	Windows      []fault
 	Cases        []violation
-	members      members
 }
 
-// Colour is the CSS class of a member's colour.
-func (p page) Colour(name string) string { return p.members.class(name) }
+// who is a member as it is written everywhere: with its colour.
+type who struct{ Name, Colour string }
+
+// Who is a member of that name, nobody if it is empty.
+func (m members) Who(name string) who { return who{name, m.class(name)} }
 
 // timeline is the picture in one size.
 type timeline struct {
@@ -78,14 +68,13 @@ type timeline struct {
 // fault is a row of the table of faults.
 type fault struct {
 	history.Fault
-	Who   string
-	Ended bool
+	Struck string // members
 }
 
 // violation is a broken promise with its pictures.
 type violation struct {
 	history.Violation
-	Number   int
+	members
 	Key      string // of all its operations and events, if they have one
 	Prefix   string // of all their keys
 	Pictures []template.HTML
@@ -115,10 +104,10 @@ func (r *Report) HTML(w io.Writer) error {
 		}
 	}
 	for _, f := range r.Timeline.Faults {
-		p.Windows = append(p.Windows, fault{f, strings.Join(f.Members, ", "), f.Until != 0})
+		p.Windows = append(p.Windows, fault{f, strings.Join(f.Members, ", ")})
 	}
 	for i, v := range r.Violations {
-		c := violation{Violation: v, Number: i + 1, Key: sharedKey(v), Prefix: keyPrefix(v)}
+		c := violation{Violation: v, members: p.members, Key: sharedKey(v), Prefix: keyPrefix(v)}
 		for _, f := range frames {
 			if svg := r.drawCase(i+1, v, f); svg != "" {
 				c.Pictures = append(c.Pictures, svg)
@@ -133,22 +122,4 @@ func (r *Report) HTML(w io.Writer) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// rowsOfTimeline is how many rows the picture's table has at most.
-const rowsOfTimeline = 60
-
-// Rows are the columns of the table that stands for the picture.
-func (s series) Rows() []row {
-	rows := make([]row, len(s.columns))
-	for i, c := range s.columns {
-		rows[i] = row{strconv.FormatFloat(c.begin.Seconds(), 'f', 1, 64), c.writes, c.reads, c.errors, c.p50, c.p99}
-	}
-	return rows
-}
-
-type row struct {
-	Begin                 string
-	Writes, Reads, Errors float64
-	P50, P99              time.Duration
 }

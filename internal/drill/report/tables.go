@@ -5,6 +5,25 @@ import (
 	"time"
 )
 
+// rowsOfTimeline is how many rows the picture's table has at most.
+const rowsOfTimeline = 60
+
+// row is a row of that table, in words.
+type row struct{ Begin, Writes, Reads, Errors, P50, P99 string }
+
+// Rows are the columns of the picture as rows.
+func (s series) Rows() []row {
+	rows := make([]row, len(s.columns))
+	for i, c := range s.columns {
+		begin := strconv.FormatFloat(c.begin.Seconds(), 'f', 1, 64)
+		rows[i] = row{begin, whole(c.writes), whole(c.reads), whole(c.errors), "no answer", ""}
+		if c.p99 > 0 {
+			rows[i].P50, rows[i].P99 = span(c.p50), span(c.p99)
+		}
+	}
+	return rows
+}
+
 // mostReigns is how many changes of leader the page lists.
 const mostReigns = 200
 

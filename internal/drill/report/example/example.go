@@ -200,7 +200,8 @@ func (d drill) run() *report.Report {
 		Version:  "v0.9.0",
 		Cluster:  report.Cluster{Local: true},
 		Checks: []report.Check{
-			{Promise: "linearizable", Means: "Every answer fits one order of all operations that keeps real time.", Looked: "48,210 operations"},
+			{Promise: "linearizable", Means: "Every answer fits one order of all operations that keeps real time.",
+				Looked: "48,210 operations"},
 			{Promise: "no lost write", Means: "What was acknowledged is in the store's history, once.", Looked: "21,004 writes"},
 			{Promise: "watch", Means: "Watchers saw every change once and in order.", Looked: "6 watchers, 126,024 events"},
 			{Promise: "one leader", Means: "No two members led in one term.", Looked: "1,800 polls"},
@@ -215,10 +216,13 @@ func (d drill) run() *report.Report {
 		Counts: report.Counts{
 			Operations: 48210, OK: 47512, Refused: 601, Unknown: 97, UnknownDone: 31, WatchEvents: 126024, Renewals: 412,
 			ByKind: []report.KindCount{
-				{Kind: history.Put, OK: 18120, Refused: 300, Unknown: 60, P50: 2100 * time.Microsecond, P99: 14 * time.Millisecond, Max: 1480 * time.Millisecond},
-				{Kind: history.Get, OK: 20300, Refused: 280, Unknown: 20, P50: 900 * time.Microsecond, P99: 7 * time.Millisecond, Max: 1390 * time.Millisecond},
+				{Kind: history.Put, OK: 18120, Refused: 300, Unknown: 60,
+					P50: 2100 * time.Microsecond, P99: 14 * time.Millisecond, Max: 1480 * time.Millisecond},
+				{Kind: history.Get, OK: 20300, Refused: 280, Unknown: 20,
+					P50: 900 * time.Microsecond, P99: 7 * time.Millisecond, Max: 1390 * time.Millisecond},
 				{Kind: history.Stale, OK: 6208, P50: 240 * time.Microsecond, P99: 1100 * time.Microsecond, Max: 19 * time.Millisecond},
-				{Kind: history.Swap, OK: 2884, Refused: 21, Unknown: 17, P50: 2300 * time.Microsecond, P99: 15 * time.Millisecond, Max: 1420 * time.Millisecond},
+				{Kind: history.Swap, OK: 2884, Refused: 21, Unknown: 17,
+					P50: 2300 * time.Microsecond, P99: 15 * time.Millisecond, Max: 1420 * time.Millisecond},
 			},
 		},
 		Violations: []history.Violation{},
@@ -227,7 +231,8 @@ func (d drill) run() *report.Report {
 	name := func(i int) string { return fmt.Sprintf("n%d", i+1) }
 	for i := range d.members {
 		r.Cluster.Members = append(r.Cluster.Members, report.Member{
-			Name: name(i), ID: fmt.Sprintf("%x", 0x8e9e05c52164694d+uint64(i)), Endpoint: fmt.Sprintf("127.0.0.1:%d", 2379+10*i), Version: "v0.9.0",
+			Name: name(i), ID: fmt.Sprintf("%x", 0x8e9e05c52164694d+uint64(i)),
+			Endpoint: fmt.Sprintf("127.0.0.1:%d", 2379+10*i), Version: "v0.9.0",
 		})
 		r.Timeline.Sides = append(r.Timeline.Sides, report.Side{Member: name(i)})
 	}
