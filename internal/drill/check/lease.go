@@ -49,8 +49,8 @@ func (c *checker) gone(l *history.Lease) (first history.Renewal, said bool) {
 func (c *checker) outlived(l *history.Lease, gone time.Duration) bool {
 	put, events := c.attached(l)
 	if e, ok := c.kept[l.ID]; ok {
-		c.broken(Leases, []*history.Op{put}, events, "a member said at %s that there is no lease %x, and its key %s is there in the end",
-			seconds(gone), l.ID, e.Key)
+		c.broken(Leases, []*history.Op{put}, events,
+			"a member said at %s that there is no lease %x, and its key %s is there in the end", seconds(gone), l.ID, e.Key)
 		return true
 	}
 	if p, ok := c.told.notYet(c.ends[l.ID]); ok && p.at > gone {

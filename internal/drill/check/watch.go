@@ -93,12 +93,11 @@ func (f *follower) progress(b *history.Batch) {
 
 // changes takes a batch with events.
 func (f *follower) changes(b *history.Batch) {
-	i := len(f.c.store.changes)
-	if f.next > 0 {
-		i = f.coming(f.next)
-	} else {
-		i = f.coming(b.Events[0].Revision)
+	from := f.next
+	if from == 0 {
+		from = b.Events[0].Revision
 	}
+	i := f.coming(from)
 	for j := range b.Events {
 		e := b.Events[j]
 		if !strings.HasPrefix(e.Key, f.w.Prefix) {
@@ -129,8 +128,8 @@ func (f *follower) ordered(b *history.Batch, e history.Event) bool {
 		f.broken(e, []history.Event{e}, "was sent by %s at %s the %s, after a notice of progress up to revision %d", f.w.Member,
 			seconds(b.At), change(e), f.next-1)
 	case e.Revision < f.next && e.Revision == f.last.Revision && e.Key != f.last.Key:
-		f.broken(e, []history.Event{f.last, e}, "was sent by %s at %s the rest of revision %d on its own: %s", f.w.Member, seconds(b.At),
-			e.Revision, change(e))
+		f.broken(e, []history.Event{f.last, e}, "was sent by %s at %s the rest of revision %d on its own: %s", f.w.Member,
+			seconds(b.At), e.Revision, change(e))
 	case e.Revision < f.next:
 		f.broken(e, []history.Event{e}, "was sent by %s at %s the %s, and was beyond revision %d already", f.w.Member, seconds(b.At),
 			change(e), f.next-1)
@@ -162,10 +161,12 @@ func (f *follower) fits(i int, e history.Event) int {
 		return i
 	case p > i:
 		missed := s.changes[i]
-		f.broken(missed, []history.Event{missed, e}, "was sent by %s the %s without the %s before it", f.w.Member, change(e), change(missed))
+		f.broken(missed, []history.Event{missed, e}, "was sent by %s the %s without the %s before it", f.w.Member, change(e),
+			change(missed))
 	}
 	if want := s.changes[p]; !same(want, e) {
-		f.broken(e, []history.Event{want, e}, "was sent by %s the %s; in the store's history it is the %s", f.w.Member, full(e), full(want))
+		f.broken(e, []history.Event{want, e}, "was sent by %s the %s; in the store's history it is the %s", f.w.Member, full(e),
+			full(want))
 	}
 	return f.skip(p + 1)
 }
