@@ -152,15 +152,6 @@ func changes(op *history.Op) bool {
 // linearizable reports whether an answer of the request promises to be up to date.
 func linearizable(op *history.Op) bool { return op.Outcome == history.OK && op.Kind != history.Stale }
 
-// end is the last moment that the history knows of.
-func end(h *history.History) time.Duration {
-	var last time.Duration
-	for i := range h.Ops {
-		last = max(last, h.Ops[i].End)
-	}
-	return last
-}
-
 const forever = time.Duration(math.MaxInt64)
 
 // violation makes one of the requests that there are, each once.
