@@ -88,7 +88,9 @@ func All(h *history.History) Result {
 	var r Result
 	for _, p := range promises {
 		r.Violations = append(r.Violations, c.found[p.name]...)
-		r.Checks = append(r.Checks, report.Check{Promise: p.name, Means: p.means, Looked: c.looked[p.name], Violations: c.total[p.name]})
+		r.Checks = append(r.Checks, report.Check{
+			Promise: p.name, Means: p.means, Looked: c.looked[p.name], Violations: c.total[p.name],
+		})
 	}
 	return r
 }
@@ -101,7 +103,7 @@ type checker struct {
 	// writers are the puts and swaps by the value they write, and took the revision at which the store took it, of those
 	// that it took.
 	writers map[string]*history.Op
-	took    map[int]int64
+	took    map[*history.Op]int64
 	// changed are the requests that made the changes of the store, in its order; nil where a lease did, or nobody.
 	changed []*history.Op
 	byLease map[int64]*history.Lease
@@ -129,7 +131,7 @@ func (c *checker) look(promise, format string, args ...any) {
 
 // index finds the writer of each value and the lease of each id.
 func (c *checker) index() {
-	c.writers, c.took = map[string]*history.Op{}, map[int]int64{}
+	c.writers, c.took = map[string]*history.Op{}, map[*history.Op]int64{}
 	c.changed = make([]*history.Op, len(c.store.changes))
 	for i := range c.h.Ops {
 		if op := &c.h.Ops[i]; op.Kind == history.Put || op.Kind == history.Swap {
@@ -149,15 +151,6 @@ func changes(op *history.Op) bool {
 
 // linearizable reports whether an answer of the request promises to be up to date.
 func linearizable(op *history.Op) bool { return op.Outcome == history.OK && op.Kind != history.Stale }
-
-// end is the last moment that the history knows of.
-func end(h *history.History) time.Duration {
-	var last time.Duration
-	for i := range h.Ops {
-		last = max(last, h.Ops[i].End)
-	}
-	return last
-}
 
 const forever = time.Duration(math.MaxInt64)
 

@@ -33,8 +33,8 @@ func repeat(t *testing.T, seed uint64) {
 
 // Histories of a correct cluster are found to be without fault, whole, compacted, and without the store's own history.
 func TestCorrect(t *testing.T) {
-	for _, seed := range seeds(t, 400) {
-		h := generate(seed, 1500)
+	for _, seed := range seeds(t, 300) {
+		h := generate(seed, 1000)
 		switch {
 		case seed%10 == 3:
 			compact(h)

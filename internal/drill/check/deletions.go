@@ -49,7 +49,7 @@ func (c *checker) explain(places []int, unknown []*history.Op) {
 	for _, i := range places {
 		e := c.store.changes[i]
 		if next < len(unknown) && c.told.by(unknown[next].Begin).revision < e.Revision {
-			c.changed[i], c.took[unknown[next].ID] = unknown[next], e.Revision
+			c.changed[i], c.took[unknown[next]] = unknown[next], e.Revision
 			next++
 			continue
 		}
@@ -61,13 +61,7 @@ func (c *checker) explain(places []int, unknown []*history.Op) {
 func (c *checker) unexplained(e, before history.Event) {
 	l := c.byLease[before.Lease]
 	if l == nil {
-		ops := []*history.Op{c.maker(before)}
-		for i := range c.h.Ops { // a refused one tells more than none
-			if op := &c.h.Ops[i]; op.Kind == history.Delete && op.Key == e.Key && op.Outcome == history.Refused {
-				ops = append(ops, op)
-			}
-		}
-		c.broken(NoInventedWrite, ops, []history.Event{before, e},
+		c.broken(NoInventedWrite, append(c.refused(e), c.maker(before)), []history.Event{before, e},
 			"the store's history has the %s, and no request that was acknowledged, or may have been done, explains it", change(e))
 		return
 	}
@@ -80,5 +74,21 @@ func (c *checker) unexplained(e, before history.Event) {
 	sure := confirmed(l)
 	c.broken(Leases, []*history.Op{c.maker(before), gone.op}, []history.Event{before, e},
 		"lease %x of %s ended at revision %d, by %s at the latest (%s); it was last renewed by a request of %s that was confirmed: "+
-			"it lives until %s at least", l.ID, seconds(l.TTL), e.Revision, seconds(gone.at), gone, seconds(sure), seconds(sure+least(l.TTL)))
+			"it lives until %s at least", l.ID, seconds(l.TTL), e.Revision, seconds(gone.at), gone, seconds(sure),
+		seconds(sure+least(l.TTL)))
+}
+
+// refused finds requests that were refused about when a deletion happened: one of them may have made it.
+func (c *checker) refused(e history.Event) []*history.Op {
+	var ops []*history.Op
+	gone, seen := c.told.first(e.Revision)
+	earlier, _ := c.told.notYet(e.Revision)
+	for i := range c.h.Ops {
+		op := &c.h.Ops[i]
+		if op.Kind == history.Delete && op.Key == e.Key && op.Outcome == history.Refused && len(ops) < most-1 &&
+			op.End >= earlier.at && (!seen || op.Begin <= gone.at) {
+			ops = append(ops, op)
+		}
+	}
+	return ops
 }

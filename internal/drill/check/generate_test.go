@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func generate(seed uint64, requests int) *history.History {
 	for client := range clients {
 		g.after(g.upTo(pace), func() { g.request(client, pace) })
 	}
-	for range max(1, requests/100) {
+	for range max(1, requests/50) {
 		g.after(g.upTo(g.end/2), g.lease)
 	}
 	for watcher := range 4 {
@@ -201,12 +202,11 @@ func mod(e history.Event, found bool) int64 {
 
 func (g *generator) at(key string, revision int64) (history.Event, bool) {
 	all := g.keys[key]
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].Revision <= revision {
-			return all[i], !all[i].Deleted
-		}
+	n := sort.Search(len(all), func(i int) bool { return all[i].Revision > revision })
+	if n == 0 {
+		return history.Event{}, false
 	}
-	return history.Event{}, false
+	return all[n-1], !all[n-1].Deleted
 }
 
 // record makes one revision of changes.
@@ -239,8 +239,9 @@ func (g *generator) lease() {
 			g.leases[id] = &simLease{deadline: granted + ttl}
 			g.leases[id].l = &history.Lease{ID: id, TTL: ttl, Key: fmt.Sprintf("%sl%x", prefix, id)}
 			for _, key := range []string{"", "+"} {
-				g.send(&history.Op{Client: 100, Member: g.member(), Begin: g.now, Kind: history.Put, Key: g.leases[id].l.Key + key, Lease: id},
-					func() {})
+				g.send(&history.Op{
+					Client: 100, Member: g.member(), Begin: g.now, Kind: history.Put, Key: g.leases[id].l.Key + key, Lease: id,
+				}, func() {})
 			}
 			g.expire(id)
 			g.renew(len(g.h.Leases)-1, 2+g.rng.IntN(8))
@@ -317,8 +318,9 @@ func (g *generator) deliver(w history.Watch, next int64, more int) {
 	g.after(g.upTo(300*time.Millisecond), func() {
 		upTo := next + g.rng.Int64N(max(1, g.revision-next+1))
 		b := history.Batch{At: g.now, Revision: g.revision}
-		for _, e := range g.changes {
-			if e.Revision >= next && e.Revision <= min(upTo, g.revision) && strings.HasPrefix(e.Key, w.Prefix) {
+		due := sort.Search(len(g.changes), func(i int) bool { return g.changes[i].Revision >= next })
+		for _, e := range g.changes[due:] {
+			if e.Revision <= min(upTo, g.revision) && strings.HasPrefix(e.Key, w.Prefix) {
 				e.At = g.now
 				b.Events = append(b.Events, e)
 			}

@@ -48,7 +48,8 @@ func TestLeadersCutOff(t *testing.T) {
 		t.Errorf("%q: %v", line, got)
 	}
 	broken := errors.New("broken")
-	if got, err := Leaders(io.MultiReader(strings.NewReader(line), iotest.ErrReader(broken))); len(got) != 1 || !errors.Is(err, broken) {
+	got, err := Leaders(io.MultiReader(strings.NewReader(line), iotest.ErrReader(broken)))
+	if len(got) != 1 || !errors.Is(err, broken) {
 		t.Errorf("%v, %v", got, err)
 	}
 }

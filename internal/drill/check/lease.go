@@ -47,39 +47,34 @@ func (c *checker) gone(l *history.Lease) (first history.Renewal, said bool) {
 
 // outlived finds keys of a lease that were there after a member had said that it is gone.
 func (c *checker) outlived(l *history.Lease, gone time.Duration) bool {
+	p, ok := c.there(l)
+	if !ok || p.at <= gone {
+		return false
+	}
 	put, events := c.attached(l)
-	if e, ok := c.kept[l.ID]; ok {
-		c.broken(Leases, []*history.Op{put}, events, "a member said at %s that there is no lease %x, and its key %s is there in the end",
-			seconds(gone), l.ID, e.Key)
-		return true
+	c.broken(Leases, []*history.Op{put, p.op}, events,
+		"a member said at %s that there is no lease %x, and the store still had its keys when this began: %s", seconds(gone), l.ID,
+		answered(p.op))
+	return true
+}
+
+// there is the latest proof that keys of a lease were there: an answer of before they went, or, of keys that never did, of
+// before the end of the store's history.
+func (c *checker) there(l *history.Lease) (proof, bool) {
+	if _, ok := c.kept[l.ID]; ok {
+		return c.told.notYet(c.h.Last + 1)
 	}
-	if p, ok := c.told.notYet(c.ends[l.ID]); ok && p.at > gone {
-		c.broken(Leases, []*history.Op{put, p.op}, events,
-			"a member said at %s that there is no lease %x, and its keys went at revision %d, later than %s", seconds(gone), l.ID,
-			c.ends[l.ID], answered(p.op))
-		return true
-	}
-	return false
+	return c.told.notYet(c.ends[l.ID])
 }
 
 // late finds a lease that nobody renewed, and that kept its keys for too long.
 func (c *checker) late(l *history.Lease) {
 	due := c.due(l)
-	if due == forever {
-		return
-	}
-	put, events := c.attached(l)
-	if e, ok := c.kept[l.ID]; ok {
-		if last := end(c.h); last > due {
-			c.broken(Leases, []*history.Op{put}, events, "lease %x of %s had to end by %s, and its key %s is there in the end, at %s",
-				l.ID, seconds(l.TTL), seconds(due), e.Key, seconds(last))
-		}
-		return
-	}
-	if p, ok := c.told.notYet(c.ends[l.ID]); ok && p.at > due {
+	if p, ok := c.there(l); ok && p.at > due {
+		put, events := c.attached(l)
 		c.broken(Leases, []*history.Op{put, p.op}, events,
-			"lease %x of %s had to end by %s, and its keys went at revision %d, later than %s", l.ID, seconds(l.TTL), seconds(due),
-			c.ends[l.ID], answered(p.op))
+			"lease %x of %s had to end by %s, and the store still had its keys when this began: %s", l.ID, seconds(l.TTL), seconds(due),
+			answered(p.op))
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 )
 
 // Live looks at a history while it is made, so that a drill can stop at the first violation. It takes facts in any order
-// and reports what they prove so far, nothing that [All] would not: a revision that goes back in time, two writes at one
-// revision, two leaders in one term, a watcher that is sent what it has seen or what is not its business. Each fact costs
-// O(log n) as long as they come about in the order of time. Not safe for concurrent use.
+// and reports what they prove so far: a revision that goes back in time, two writes at one revision, two leaders in one
+// term, a watcher that is sent what it has seen. It reports nothing that [All] would not, which may have a more telling
+// name for it. Each fact costs O(log n) as long as they come about in the order of time. Not safe for concurrent use.
 type Live struct {
 	// reached are proofs that the store was at a revision, only those that say more than every earlier one: by time, with
 	// growing revisions. owed are requests that must not be behind what was known when they began, only those that ask for
@@ -131,8 +131,9 @@ func (l *Live) Batch(w *history.Watch, b history.Batch) *history.Violation {
 			return violation(Watches, nil, []history.Event{last, e}, "watcher %d was sent by %s at %s the %s behind the %s", w.Watcher,
 				w.Member, seconds(b.At), change(e), change(last))
 		case e.Revision <= noticed:
-			return violation(Watches, nil, []history.Event{e}, "watcher %d was sent by %s at %s the %s, and was beyond revision %d already",
-				w.Watcher, w.Member, seconds(b.At), change(e), noticed)
+			return violation(Watches, nil, []history.Event{e},
+				"watcher %d was sent by %s at %s the %s, and was beyond revision %d already", w.Watcher, w.Member, seconds(b.At), change(e),
+				noticed)
 		}
 		last, ok = e, true
 	}

@@ -18,7 +18,7 @@ func (c *checker) order() {
 				continue
 			}
 		case op.Outcome == history.Unknown && op.Kind.Writes():
-			if revision, took = c.took[op.ID]; !took {
+			if revision, took = c.took[op]; !took {
 				continue
 			}
 		default:

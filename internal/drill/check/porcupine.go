@@ -61,7 +61,8 @@ func (c *checker) crossCheck() {
 	}
 	c.look(CrossCheck, "%s requests of %s keys", count(requests), count(keys))
 	if undecided > 0 {
-		c.look(CrossCheck, "%s requests of %s keys; not decided within %v: %s keys", count(requests), count(keys), sampleTime, count(undecided))
+		c.look(CrossCheck, "%s requests of %s keys; not decided within %v: %s keys", count(requests), count(keys), sampleTime,
+			count(undecided))
 	}
 }
 
@@ -71,7 +72,8 @@ func (c *checker) unordered(key string, ops []*history.Op) {
 	slices.SortStableFunc(byEnd, func(a, b *history.Op) int { return cmp.Compare(a.End, b.End) })
 	until := time.Now().Add(sampleTime)
 	n, _ := slices.BinarySearchFunc(byEnd, porcupine.Illegal, func(op *history.Op, _ porcupine.CheckResult) int {
-		if porcupine.CheckOperationsTimeout(register, sampled(ops, op.End+1), max(time.Until(until), time.Millisecond)) == porcupine.Illegal {
+		left := max(time.Until(until), time.Millisecond)
+		if porcupine.CheckOperationsTimeout(register, sampled(ops, op.End+1), left) == porcupine.Illegal {
 			return 0
 		}
 		return -1

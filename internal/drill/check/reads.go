@@ -40,7 +40,7 @@ func (c *checker) get(op *history.Op) {
 		return
 	}
 	if !fits {
-		c.broken(Linearizable, []*history.Op{op, c.maker(now)}, shown(now, now.Revision > 0), "%s, and there was %s", answered(op), there(now, found))
+		c.unlike(op, now, found)
 		return
 	}
 	c.broken(Linearizable, []*history.Op{op, known.op}, known.events(), "%s, and a higher revision was known before it began: %s",
@@ -55,7 +55,8 @@ func (c *checker) missed(op *history.Op, known int64) (history.Event, *history.O
 		if w == nil {
 			return history.Event{}, nil, false
 		}
-		return history.Event{Revision: w.Revision, Key: w.Key, Value: w.Value, Deleted: w.Kind == history.Delete}, w, w.Revision > op.Revision
+		e := history.Event{Revision: w.Revision, Key: w.Key, Value: w.Value, Deleted: w.Kind == history.Delete}
+		return e, w, w.Revision > op.Revision
 	}
 	e, _, ok := c.store.at(op.Key, known)
 	if !ok || e.Revision == 0 || e.Revision <= op.Revision && agrees(op, e, !e.Deleted) {
@@ -93,13 +94,19 @@ func (c *checker) unchanged(op *history.Op) {
 	}
 	switch {
 	case op.Kind == history.Delete && found:
-		c.broken(Linearizable, []*history.Op{op, c.maker(now)}, shown(now, found), "%s, and there was %s", answered(op), there(now, found))
+		c.unlike(op, now, found)
 	case op.Kind == history.Swap && mod == op.Expected:
 		c.broken(Linearizable, []*history.Op{op, c.maker(now)}, shown(now, found),
 			"%s, and the key was as the compare wanted it: there was %s", answered(op), there(now, found))
 	case op.Kind == history.Swap && !agrees(op, now, found):
-		c.broken(Linearizable, []*history.Op{op, c.maker(now)}, shown(now, found), "%s, and there was %s", answered(op), there(now, found))
+		c.unlike(op, now, found)
 	}
+}
+
+// unlike notes a request that saw something else than what there was.
+func (c *checker) unlike(op *history.Op, now history.Event, found bool) {
+	c.broken(Linearizable, []*history.Op{op, c.maker(now)}, shown(now, now.Revision > 0), "%s, and there was %s", answered(op),
+		there(now, found))
 }
 
 // agrees tells whether a request saw what there was.

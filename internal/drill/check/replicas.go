@@ -22,8 +22,9 @@ func (c *checker) replicas() {
 		if !ok {
 			first[at] = h
 		} else if other.Hash != h.Hash {
-			c.broken(ReplicasAgree, nil, nil, "%s and %s have the hashes %08x and %08x of their history up to revision %d, compacted at %d",
-				other.Member, h.Member, other.Hash, h.Hash, h.Revision, h.Compact)
+			c.broken(ReplicasAgree, nil, nil,
+				"%s and %s have the hashes %08x and %08x of their history up to revision %d, compacted at %d", other.Member,
+				h.Member, other.Hash, h.Hash, h.Revision, h.Compact)
 		}
 	}
 	c.look(ReplicasAgree, "%d hashes of whole histories, and the keys of %d of %d members", len(c.h.Hashes), len(c.h.Dumps),

@@ -105,7 +105,8 @@ func (p proof) String() string {
 	case p.op != nil:
 		return answered(p.op)
 	case p.event != nil:
-		return fmt.Sprintf("watcher %d had been sent the %s by %s at %s", p.watch.Watcher, change(*p.event), p.watch.Member, seconds(p.at))
+		return fmt.Sprintf("watcher %d had been sent the %s by %s at %s", p.watch.Watcher, change(*p.event), p.watch.Member,
+			seconds(p.at))
 	case p.watch != nil:
 		return fmt.Sprintf("watcher %d had been told by %s of revision %d at %s", p.watch.Watcher, p.watch.Member, p.revision,
 			seconds(p.at))

@@ -63,17 +63,17 @@ func (f *follower) connect(w *history.Watch) {
 
 // due finds changes up to a revision that should have come, and complains of the first.
 func (f *follower) due(upTo int64, format string, args ...any) {
-	if i := f.coming(f.next); f.next > 0 && f.comes(i, upTo) {
+	if i := f.coming(f.next, upTo); f.next > 0 && f.comes(i, upTo) {
 		missed := f.c.store.changes[i]
 		f.broken(missed, []history.Event{missed}, format+", and had not been sent the %s", append(args, change(missed))...)
 	}
 }
 
-// coming is the place of the first change at a revision or behind it that the watcher wants.
-func (f *follower) coming(revision int64) int { return f.skip(f.c.store.from(revision)) }
+// coming is the place of the first change that the watcher wants, from one revision to another; or one behind those.
+func (f *follower) coming(from, upTo int64) int { return f.skip(f.c.store.from(from), upTo) }
 
-func (f *follower) skip(i int) int {
-	for all := f.c.store.changes; i < len(all) && !strings.HasPrefix(all[i].Key, f.w.Prefix); {
+func (f *follower) skip(i int, upTo int64) int {
+	for f.comes(i, upTo) && !strings.HasPrefix(f.c.store.changes[i].Key, f.w.Prefix) {
 		i++
 	}
 	return i
@@ -93,12 +93,14 @@ func (f *follower) progress(b *history.Batch) {
 
 // changes takes a batch with events.
 func (f *follower) changes(b *history.Batch) {
-	i := len(f.c.store.changes)
-	if f.next > 0 {
-		i = f.coming(f.next)
-	} else {
-		i = f.coming(b.Events[0].Revision)
+	from, upTo := f.next, int64(0)
+	if from == 0 {
+		from = b.Events[0].Revision
 	}
+	for j := range b.Events {
+		upTo = max(upTo, b.Events[j].Revision)
+	}
+	i := f.coming(from, upTo)
 	for j := range b.Events {
 		e := b.Events[j]
 		if !strings.HasPrefix(e.Key, f.w.Prefix) {
@@ -109,7 +111,7 @@ func (f *follower) changes(b *history.Batch) {
 			continue
 		}
 		f.last = e
-		i = f.fits(i, e)
+		i = f.fits(i, upTo, e)
 	}
 	last := f.last.Revision
 	if f.next <= last {
@@ -129,8 +131,8 @@ func (f *follower) ordered(b *history.Batch, e history.Event) bool {
 		f.broken(e, []history.Event{e}, "was sent by %s at %s the %s, after a notice of progress up to revision %d", f.w.Member,
 			seconds(b.At), change(e), f.next-1)
 	case e.Revision < f.next && e.Revision == f.last.Revision && e.Key != f.last.Key:
-		f.broken(e, []history.Event{f.last, e}, "was sent by %s at %s the rest of revision %d on its own: %s", f.w.Member, seconds(b.At),
-			e.Revision, change(e))
+		f.broken(e, []history.Event{f.last, e}, "was sent by %s at %s the rest of revision %d on its own: %s", f.w.Member,
+			seconds(b.At), e.Revision, change(e))
 	case e.Revision < f.next:
 		f.broken(e, []history.Event{e}, "was sent by %s at %s the %s, and was beyond revision %d already", f.w.Member, seconds(b.At),
 			change(e), f.next-1)
@@ -146,7 +148,7 @@ func (f *follower) ordered(b *history.Batch, e history.Event) bool {
 }
 
 // fits holds an event against the changes that are due from a place on, and returns the place behind it.
-func (f *follower) fits(i int, e history.Event) int {
+func (f *follower) fits(i int, upTo int64, e history.Event) int {
 	s := f.c.store
 	if !s.known || e.Revision <= s.base || e.Revision > s.last || !strings.HasPrefix(e.Key, f.c.h.Prefix) {
 		return i
@@ -162,12 +164,14 @@ func (f *follower) fits(i int, e history.Event) int {
 		return i
 	case p > i:
 		missed := s.changes[i]
-		f.broken(missed, []history.Event{missed, e}, "was sent by %s the %s without the %s before it", f.w.Member, change(e), change(missed))
+		f.broken(missed, []history.Event{missed, e}, "was sent by %s the %s without the %s before it", f.w.Member, change(e),
+			change(missed))
 	}
 	if want := s.changes[p]; !same(want, e) {
-		f.broken(e, []history.Event{want, e}, "was sent by %s the %s; in the store's history it is the %s", f.w.Member, full(e), full(want))
+		f.broken(e, []history.Event{want, e}, "was sent by %s the %s; in the store's history it is the %s", f.w.Member, full(e),
+			full(want))
 	}
-	return f.skip(p + 1)
+	return f.skip(p+1, upTo)
 }
 
 // same compares all but the time.

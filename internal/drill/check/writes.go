@@ -24,7 +24,7 @@ func (c *checker) writes() {
 	acknowledged, unknown, done := 0, 0, 0
 	for i := range c.h.Ops {
 		op := &c.h.Ops[i]
-		_, took := c.took[op.ID]
+		_, took := c.took[op]
 		switch {
 		case changes(op):
 			acknowledged++
@@ -40,8 +40,8 @@ func (c *checker) writes() {
 		}
 	}
 	c.look(NoLostWrite, "%s acknowledged writes, and what %d members hold in the end", count(acknowledged), len(c.h.Dumps))
-	c.look(NoInventedWrite, "%s changes of the store, of which %s are writes that nobody was told about", count(len(c.store.changes)),
-		count(done))
+	c.look(NoInventedWrite, "%s changes of the store, of which %s are writes that nobody was told about",
+		count(len(c.store.changes)), count(done))
 }
 
 // origin finds out who made a change with a value.
@@ -53,14 +53,15 @@ func (c *checker) origin(i int) {
 		c.broken(NoInventedWrite, []*history.Op{op}, at, "the store's history has the %s, which nobody asked for", change(e))
 		return
 	}
-	if first, twice := c.took[op.ID]; twice {
+	if first, twice := c.took[op]; twice {
 		if p := c.store.place(op.Key, first); p >= 0 {
 			at = append(at, c.store.changes[p])
 		}
-		c.broken(NoInventedWrite, []*history.Op{op}, at, "%s took effect twice, at revision %d and at %d", request(op), first, e.Revision)
+		c.broken(NoInventedWrite, []*history.Op{op}, at, "%s took effect twice, at revision %d and at %d", request(op), first,
+			e.Revision)
 		return
 	}
-	c.took[op.ID], c.changed[i] = e.Revision, op
+	c.took[op], c.changed[i] = e.Revision, op
 	switch {
 	case op.Outcome == history.Refused:
 		c.broken(NoInventedWrite, []*history.Op{op}, at, "%s was refused (%s), and took effect at revision %d", request(op),
@@ -89,11 +90,11 @@ func (c *checker) survived(op *history.Op) {
 		if p < 0 || !there[0].Deleted {
 			c.broken(NoLostWrite, []*history.Op{op}, there, "%s, and the store's history has no deletion of the key there", answered(op))
 		} else if c.changed[p] == nil {
-			c.changed[p], c.took[op.ID] = op, op.Revision
+			c.changed[p], c.took[op] = op, op.Revision
 		}
 		return
 	}
-	switch took, ok := c.took[op.ID]; {
+	switch took, ok := c.took[op]; {
 	case !ok:
 		c.broken(NoLostWrite, []*history.Op{op}, there, "%s, and the store's history has no such change", answered(op))
 	case took != op.Revision:
@@ -104,7 +105,7 @@ func (c *checker) survived(op *history.Op) {
 
 // compared holds a swap that took effect against what was there before.
 func (c *checker) compared(op *history.Op) {
-	took := c.took[op.ID]
+	took := c.took[op]
 	old, found, known := c.store.at(op.Key, took-1)
 	mod := int64(0)
 	if found {
@@ -139,7 +140,8 @@ func (c *checker) single() {
 	for i := 1; i < len(all); i++ {
 		if all[i].Revision == all[i-1].Revision && !(all[i].Deleted && all[i-1].Deleted) {
 			c.broken(Linearizable, []*history.Op{c.changed[i-1], c.changed[i]}, all[i-1:i+1],
-				"revision %d holds the %s and the %s: a revision is the work of one request", all[i].Revision, change(all[i-1]), change(all[i]))
+				"revision %d holds the %s and the %s: a revision is the work of one request", all[i].Revision, change(all[i-1]),
+				change(all[i]))
 		}
 	}
 }
