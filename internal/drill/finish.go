@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/quorumkv/quorumkv/internal/drill/check"
 	"github.com/quorumkv/quorumkv/internal/drill/history"
 	"github.com/quorumkv/quorumkv/internal/drill/load"
 )
@@ -48,6 +50,32 @@ func (r *run) finish(ctx context.Context) {
 	for i := range r.members {
 		r.dump(ctx, i, last)
 	}
+}
+
+// claims reads what the logs of our own processes say about leaders.
+func (r *run) claims() {
+	if r.cluster.Processes() == nil {
+		return
+	}
+	for i, m := range r.members {
+		claims, err := readClaims(r.cluster.Processes().Log(i))
+		if err != nil {
+			r.note("The log of %s could not be read: %v.", m.Name, err)
+		}
+		for k := range claims {
+			claims[k].Member = m.Name
+		}
+		r.rec.Edit(func(h *history.History) { h.Claims = append(h.Claims, claims...) })
+	}
+}
+
+func readClaims(path string) ([]history.Claim, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return check.Leaders(f)
 }
 
 // mark writes the last change of the drill, as often as it takes, and returns its revision.

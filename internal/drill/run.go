@@ -98,6 +98,7 @@ func Run(ctx context.Context, c Cluster, s Scenario, o Options, obs Observer) (*
 		r.note("Healing failed: %v. Fault rules end by themselves.", healErr)
 	}
 	r.finish(ctx)
+	r.claims()
 	h := r.rec.History()
 	r.cleanUp(h.Leases)
 	return r.report(h, interrupted), h, nil

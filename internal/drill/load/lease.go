@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -47,13 +48,14 @@ func (k *keeper) grant(ctx context.Context, key string) (kept, bool) {
 	request, cancel := context.WithTimeout(context.Background(), k.load.cfg.Timeout)
 	defer cancel()
 	asked := k.load.rec.Now()
-	r, err := t.Client.Grant(request, int64(k.load.cfg.LeaseTTL/time.Second))
+	// On the bare connection: etcd's client would ask again and again.
+	r, err := pb.NewLeaseClient(t.Client.ActiveConnection()).LeaseGrant(request, &pb.LeaseGrantRequest{TTL: int64(k.load.cfg.LeaseTTL / time.Second)})
 	if err != nil || ctx.Err() != nil {
 		return kept{}, false
 	}
 	ttl := time.Duration(r.TTL) * time.Second
-	op := &history.Op{Client: k.client, Member: t.Name, Kind: history.Put, Key: key, Value: fmt.Sprintf("%d-%d", k.client, k.leases), Lease: int64(r.ID)}
-	l := kept{id: int64(r.ID), ttl: ttl}
+	op := &history.Op{Client: k.client, Member: t.Name, Kind: history.Put, Key: key, Value: fmt.Sprintf("%d-%d", k.client, k.leases), Lease: r.ID}
+	l := kept{id: r.ID, ttl: ttl}
 	l.place = k.load.rec.Lease(history.Lease{ID: l.id, TTL: ttl, Key: key, Asked: asked, Granted: k.load.rec.Now()})
 	put, cancelPut := context.WithTimeout(context.Background(), k.load.cfg.Timeout)
 	defer cancelPut()
