@@ -5,12 +5,14 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/quorumkv/quorumkv/internal/drill/history"
 	"github.com/quorumkv/quorumkv/internal/drill/report"
 	"github.com/quorumkv/quorumkv/internal/drill/report/example"
 )
@@ -128,24 +130,72 @@ func points(t *testing.T, e element) [][2]float64 {
 }
 
 func TestEverythingIsInsideItsPicture(t *testing.T) {
-	each(t, func(t *testing.T, _ *report.Report, page string) {
-		for _, elements := range pictures(t, page) {
-			box := number.FindAllString(elements[0].attr["viewBox"], -1)
-			width, _ := strconv.ParseFloat(box[2], 64)
-			height, _ := strconv.ParseFloat(box[3], 64)
-			if width <= 0 || height <= 0 {
-				t.Fatalf("view box %q", box)
-			}
-			for _, e := range elements[1:] {
-				for _, p := range points(t, e) {
-					// Written without a comparison that NaN would pass.
-					if !(p[0] >= 0 && p[0] <= width+0.1 && p[1] >= 0 && p[1] <= height+0.1) {
-						t.Errorf("%s %q reaches %v, outside of %v × %v", e.name, e.attr["class"], p, width, height)
-					}
+	each(t, func(t *testing.T, _ *report.Report, page string) { checkInside(t, page) })
+}
+
+// TestAnyReportIsDrawn: a report that makes no sense has a page nevertheless, whose pictures keep inside.
+func TestAnyReportIsDrawn(t *testing.T) {
+	for seed := range uint64(100) {
+		r := anyReport(rand.New(rand.NewPCG(seed, 2)))
+		ok := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { checkInside(t, html(t, r)) })
+		if !ok {
+			t.Fatalf("repeat with: go test ./internal/drill/report -run 'TestAnyReportIsDrawn/^%d$'", seed)
+		}
+	}
+}
+
+// anyReport has lists of different lengths, times in no order, beyond the end and before the beginning.
+func anyReport(random *rand.Rand) *report.Report {
+	scale := int64(1) << (1 + random.IntN(50))
+	at := func() time.Duration { return time.Duration(random.Int64N(scale) - scale/10) }
+	name := func() string { return strings.Repeat("n", random.IntN(5)) }
+	r := &report.Report{Duration: at()}
+	tl := &r.Timeline
+	tl.Step = []time.Duration{0, 1, time.Millisecond, 100 * time.Millisecond, time.Hour}[random.IntN(5)]
+	for range random.IntN(3) * random.IntN(500) {
+		p := report.Point{Writes: random.IntN(3), Reads: random.IntN(int(min(scale, 1<<30))), P50: max(0, at()), P99: max(0, at())}
+		tl.Points = append(tl.Points, p)
+	}
+	for range random.IntN(8) {
+		fault := history.Fault{At: at(), Until: at(), Round: random.IntN(3), Members: []string{name(), name()}, What: name()}
+		tl.Faults = append(tl.Faults, fault)
+		tl.Leaders = append(tl.Leaders, report.Reign{Leader: name(), Term: random.Uint64(), Span: report.Span{Begin: at(), End: at()}})
+		side := report.Side{Member: name(), OK: make([]int, random.IntN(100)), Errors: make([]int, random.IntN(2000))}
+		for i := range side.Errors {
+			side.Errors[i] = random.IntN(4)
+		}
+		for range random.IntN(6) {
+			side.Gaps = append(side.Gaps, report.Span{Begin: at(), End: at()})
+		}
+		tl.Sides = append(tl.Sides, side)
+		r.Rounds = append(r.Rounds, report.Round{Begin: at(), Healed: at(), Gap: at()})
+		v := history.Violation{Promise: name()}
+		for range random.IntN(20) {
+			v.Ops = append(v.Ops, history.Op{Client: random.IntN(4), Member: name(), Key: name(), Begin: at(), End: at()})
+		}
+		r.Violations = append(r.Violations, v)
+	}
+	return r
+}
+
+func checkInside(t *testing.T, page string) {
+	t.Helper()
+	for _, elements := range pictures(t, page) {
+		box := number.FindAllString(elements[0].attr["viewBox"], -1)
+		width, _ := strconv.ParseFloat(box[2], 64)
+		height, _ := strconv.ParseFloat(box[3], 64)
+		if width <= 0 || height <= 0 {
+			t.Fatalf("view box %q", box)
+		}
+		for _, e := range elements[1:] {
+			for _, p := range points(t, e) {
+				// Written without a comparison that NaN would pass.
+				if !(p[0] >= 0 && p[0] <= width+0.1 && p[1] >= 0 && p[1] <= height+0.1) {
+					t.Errorf("%s %q reaches %v, outside of %v × %v", e.name, e.attr["class"], p, width, height)
 				}
 			}
 		}
-	})
+	}
 }
 
 func TestFaultWindowsAreWhereTheyBelong(t *testing.T) {
@@ -295,4 +345,11 @@ func TestVerdictInWords(t *testing.T) {
 			t.Errorf("the page's heading is %q, want %q", got, c.want)
 		}
 	}
+}
+
+// TestShortestStep: half of a nanosecond is no time, but it is a place.
+func TestShortestStep(t *testing.T) {
+	r := example.OnePoint()
+	r.Timeline.Step = 1
+	checkInside(t, html(t, r))
 }

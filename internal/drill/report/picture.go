@@ -156,14 +156,6 @@ func (p *picture) grid(ticks []tick, y scale) {
 	}
 }
 
-func (p *picture) middle(c column) float64 { return p.x.time((c.begin + c.end) / 2) }
-
-// curve is one whose points are columns.
-func (p *picture) curve() *curve {
-	c := p.series.columns[0]
-	return &curve{half: max(1, (p.x.time(c.end)-p.x.time(c.begin))/2)}
-}
-
 func (p *picture) throughput() {
 	if len(p.series.columns) == 0 {
 		return
@@ -172,16 +164,17 @@ func (p *picture) throughput() {
 	ticks := countTicks(p.series.busiest())
 	y := scale{low: 0, high: ticks[len(ticks)-1].value, start: p.y + plotHeight, stop: p.y}
 	p.grid(ticks, y)
-	writes, reads, upper := p.curve(), p.curve(), p.curve()
+	var writes, reads, upper curve
 	for _, c := range p.series.columns {
-		at := p.middle(c)
-		writes.to(at, y.at(c.writes))
-		reads.to(at, y.at(c.reads))
-		upper.to(at, y.at(c.most))
+		from, to := p.x.time(c.begin), p.x.time(c.end)
+		writes.add(from, to, y.at(c.writes))
+		reads.add(from, to, y.at(c.reads))
+		upper.add(from, to, y.at(c.most))
 	}
 	if p.series.merged() > 0 { // between the quietest and the busiest of them
 		for i := len(p.series.columns) - 1; i >= 0; i-- {
-			upper.to(p.middle(p.series.columns[i]), y.at(p.series.columns[i].least))
+			c := p.series.columns[i]
+			upper.add(p.x.time(c.begin), p.x.time(c.end), y.at(c.least))
 		}
 		p.path("envelope", upper.path()+"Z")
 	}
@@ -199,15 +192,16 @@ func (p *picture) latency() {
 	y := scale{low: niceFloor(low.Seconds()), high: niceCeil(high.Seconds()), start: p.y + plotHeight, stop: p.y, log: true}
 	ticks := latencyTicks(y.low, y.high)
 	p.grid(ticks, y)
-	p50, p99 := p.curve(), p.curve()
+	var p50, p99 curve
 	for _, c := range p.series.columns {
 		if c.p99 == 0 {
 			p50.gap()
 			p99.gap()
 			continue
 		}
-		p50.to(p.middle(c), y.at(c.p50.Seconds()))
-		p99.to(p.middle(c), y.at(c.p99.Seconds()))
+		from, to := p.x.time(c.begin), p.x.time(c.end)
+		p50.add(from, to, y.at(c.p50.Seconds()))
+		p99.add(from, to, y.at(c.p99.Seconds()))
 	}
 	p.path("p99", p99.path())
 	p.path("p50", p50.path())

@@ -104,13 +104,14 @@ func latencyLabel(factor float64, exponent int) string {
 
 // timeTicks are round times from 0 to end, at most as many as asked for and the one at 0.
 func timeTicks(end time.Duration, most int) []tick {
-	step := 24 * time.Hour
+	const day = 24 * time.Hour
+	step := (end/time.Duration(most)/day + 1) * day
 	for _, s := range []time.Duration{
 		time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
 		50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
 		time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
 		time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
-		time.Hour, 2 * time.Hour, 6 * time.Hour,
+		time.Hour, 2 * time.Hour, 6 * time.Hour, 12 * time.Hour,
 	} {
 		if end <= s*time.Duration(most) {
 			step = s

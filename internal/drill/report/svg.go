@@ -73,26 +73,25 @@ func fit(text string, width float64) string {
 	return short(text, 1)
 }
 
-// curve is a path through points, broken where there is none. A point alone becomes a dash.
+// curve is a path through the middles of columns, broken where there is none. A column alone becomes a dash of its width.
 type curve struct {
 	strings.Builder
-	half  float64 // of the dash
-	drawn int     // points since the last break
-	x     float64 // of the last one
+	drawn    int     // columns since the last break
+	from, to float64 // edges of the last one
 }
 
-func (c *curve) to(x, y float64) {
+func (c *curve) add(from, to, y float64) {
 	command := "L"
 	if c.drawn == 0 {
 		command = "M"
 	}
-	c.WriteString(command + px(x) + " " + px(y))
-	c.drawn, c.x = c.drawn+1, x
+	c.WriteString(command + px((from+to)/2) + " " + px(y))
+	c.drawn, c.from, c.to = c.drawn+1, from, to
 }
 
 func (c *curve) gap() {
 	if c.drawn == 1 {
-		c.WriteString("H" + px(c.x-c.half) + "H" + px(c.x+c.half))
+		c.WriteString("H" + px(c.from) + "H" + px(c.to))
 	}
 	c.drawn = 0
 }
