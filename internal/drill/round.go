@@ -32,9 +32,10 @@ type struck struct {
 type round struct {
 	*run
 	struck
-	number int
-	hold   time.Duration
-	faults []int // places in the history of the faults that are not over
+	number   int
+	hold     time.Duration
+	faults   []int // places in the history of the faults that are not over
+	restarts bool  // the fault ends processes
 }
 
 // leader waits for a leader that answers for itself.
@@ -80,7 +81,7 @@ func (r *round) begin(what string, whom ...int) {
 			number: r.number, begun: true, what: what, whom: whom, leader: r.leads(-1), next: -1, begin: now, struckAt: now, kind: r.kind,
 		}
 	}
-	f := history.Fault{At: now, Round: r.number, Members: r.some(whom), What: what}
+	f := history.Fault{At: now, Round: r.number, Members: r.some(whom), What: what, Restarts: r.restarts}
 	r.rec.Edit(func(h *history.History) {
 		h.Faults = append(h.Faults, f)
 		r.faults = append(r.faults, len(h.Faults)-1)

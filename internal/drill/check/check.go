@@ -49,7 +49,7 @@ var promises = []struct{ name, means string }{
 	{NoStaleRead, "A linearizable read sees every write that anybody knew of before the read began."},
 	{Linearizable, "All requests fit one order, the store's, and that order fits the time at which they were made."},
 	{NoInventedWrite, "Every change of the store is the work of one request, happened once, and was not refused."},
-	{Serializable, "A serializable read shows a state that the store was in, and none older than its member had shown before."},
+	{Serializable, "A serializable read shows a state that the store was in, and none older than its member has shown since it started."},
 	{Watches, "A watcher is sent every change below its prefix, once, in order, whole, and as it was, however often it reconnects."},
 	{Leases, "A lease lives for its time to live after each renewal that was confirmed, then ends, and takes its keys with it."},
 	{OneLeader, "No two members lead in the same term."},

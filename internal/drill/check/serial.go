@@ -3,12 +3,15 @@ package check
 import (
 	"maps"
 	"slices"
+	"sort"
+	"time"
 
 	"github.com/quorumkv/quorumkv/internal/drill/history"
 )
 
 // serializable holds serializable reads against the model at their revision, and the revisions that each member shows
-// against the clock: it never goes back behind what it has answered.
+// against the clock: it never goes back behind what it has answered. A process that starts anew may: it knows what its disk
+// holds, and what was committed after the last entry there only others can tell, whom such a read does not ask.
 func (c *checker) serializable() {
 	reads, perMember := 0, map[string][]*history.Op{}
 	for i := range c.h.Ops {
@@ -31,12 +34,32 @@ func (c *checker) serializable() {
 		}
 	}
 	for _, member := range slices.Sorted(maps.Keys(perMember)) {
-		c.forward(perMember[member])
+		for _, life := range c.lives(member, perMember[member]) {
+			c.forward(life)
+		}
 	}
 	c.look(Serializable, "%s reads of %d members", count(reads), len(perMember))
 }
 
-// forward takes the answers of one member.
+// lives parts a member's answers by the process that may have given them. What began before a restart belongs to the process
+// before it.
+func (c *checker) lives(member string, ops []*history.Op) [][]*history.Op {
+	var starts []time.Duration
+	for i := range c.h.Faults {
+		if f := &c.h.Faults[i]; f.Restarts && slices.Contains(f.Members, member) {
+			starts = append(starts, f.At)
+		}
+	}
+	slices.Sort(starts)
+	lives := make([][]*history.Op, len(starts)+1)
+	for _, op := range ops {
+		life := sort.Search(len(starts), func(i int) bool { return starts[i] > op.Begin })
+		lives[life] = append(lives[life], op)
+	}
+	return lives
+}
+
+// forward takes the answers of one process.
 func (c *checker) forward(ops []*history.Op) {
 	byBegin := slices.Clone(ops)
 	slices.SortStableFunc(byBegin, func(a, b *history.Op) int { return compare(a.Begin, b.Begin) })

@@ -134,6 +134,8 @@ type Fault struct {
 	Round   int           `json:"round"`   // from 1
 	Members []string      `json:"members"` // whom it struck
 	What    string        `json:"what"`    // "cut off from the others", "killed with SIGKILL"
+	// Restarts says that the processes of the members ended at At, or soon after, and began anew later.
+	Restarts bool `json:"restarts,omitempty"`
 }
 
 // Hash is a member's answer to HashKV.
