@@ -1,7 +1,7 @@
 package drills
 
 import (
-	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,20 +10,20 @@ import (
 	"github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
-func writeReports(t *testing.T, rep *report.Report, h *history.History) string {
+// writeReports writes what `quorumctl drill` would leave, into a folder that stays: `quorumctl drill check` judges the
+// history again.
+func writeReports(t *testing.T, rep *report.Report, h *history.History) (dir string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "quorumkv-drill-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]any{"report.json": rep, "history.json": h} {
-		data, err := json.Marshal(content)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	file, err := os.Create(filepath.Join(dir, "history.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(history.Write(file, h), file.Close(), rep.Write(dir)); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
