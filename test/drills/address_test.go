@@ -30,7 +30,7 @@ func TestAddressChangeDocker(t *testing.T) {
 	if now, err := c.address(ctx, moved); err != nil || now == old || now == "" {
 		t.Fatalf("%s had the address %s and came back with %q (%v): the test needs another one", name, old, now, err)
 	}
-	c.awaitSight(t, "all have all peers", func(i int, s peerSight) bool { return s.active == len(c.members)-1 && s.hasLeader })
+	c.awaitSight(t, "all have all peers", func(_ int, s peerSight) bool { return s.active == len(c.members)-1 && s.hasLeader })
 	t.Logf("all connections were back after %v", time.Since(back).Round(time.Millisecond))
 	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -49,10 +49,9 @@ func (c *composeCluster) startStranger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// With the project's labels, and without a volume, `down --remove-orphans` removes it if this process cannot.
+	// docker.sh removes what has the label, should this process come to its end too soon.
 	id, err := dockerOne(t.Context(), "run", "-d", "--network", c.network, "--tmpfs", "/var/lib/quorumkv",
-		"--label", "com.docker.compose.project="+c.project, "--label", "com.docker.compose.service=stranger",
-		"--label", "com.docker.compose.oneoff=False", "--label", "com.docker.compose.container-number=1", image)
+		"--label", "quorumkv-drill="+c.project, image)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,8 @@ finish() {
 	if [ $status -ne 0 ] && [ $status -lt 128 ]; then
 		"${compose[@]}" logs --tail=40 || true
 	fi
-	"${compose[@]}" down --volumes --remove-orphans --timeout 2 || true
+	docker ps --quiet --filter "label=quorumkv-drill=$QUORUMKV_DRILL_PROJECT" | xargs -r docker rm --force >/dev/null || true
+	"${compose[@]}" down --volumes --timeout 2 || true
 	docker image rm "$QUORUMKV_IMAGE" >/dev/null 2>&1 || true
 	exit $status
 }
