@@ -19,14 +19,15 @@ import (
 
 // client sends one request after the other.
 type client struct {
-	load   *Load
-	id     int
-	member int          // whom it asks
-	roams  bool         // after an error it asks the next one for the same
-	only   history.Kind // all that it asks for, if set
-	rng    *rand.Rand
-	writes int
-	seen   map[string]int64 // mod revision of a key, as last told
+	load    *Load
+	id      int
+	member  int           // whom it asks
+	roams   bool          // after an error it asks the next one for the same
+	only    history.Kind  // all that it asks for, if set
+	timeout time.Duration // of a request
+	rng     *rand.Rand
+	writes  int
+	seen    map[string]int64 // mod revision of a key, as last told
 }
 
 func (c *client) run(ctx context.Context) {
@@ -94,7 +95,7 @@ func (c *client) send(kind history.Kind, key string) bool {
 	if kind == history.Swap {
 		op.Expected = c.seen[key]
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.load.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	c.load.rec.Begin(op)
 	err := do(ctx, t.Client, op)

@@ -27,7 +27,8 @@ type Config struct {
 	Targets []Target
 	Prefix  string // of all keys
 	// Clients is the number of clients: one half stays with one member each, the other half moves on when a member fails.
-	// Besides, each member has a client that only makes serializable reads.
+	// Besides, each member is probed by clients of one kind of request each, that wait no longer than a second: they find out
+	// what a member does that can do little.
 	Clients int
 	// Interval is the time between two requests of a client, as long as answers come faster.
 	Interval time.Duration
@@ -41,7 +42,8 @@ type Config struct {
 const (
 	keys = 24
 	// standBack is how long a client waits after an error, lest it hammer on a member that is down.
-	standBack = 50 * time.Millisecond
+	standBack    = 50 * time.Millisecond
+	probeTimeout = time.Second
 	// giveUp is how long a client that moves from member to member tries one request.
 	giveUp = 10 * time.Second
 	// hopEvery is about how long the watcher that changes members stays with one.
@@ -72,12 +74,17 @@ func Start(cfg Config, rec *Recorder) *Load {
 	watches, l.stopWatchers = context.WithCancel(background)
 	polls, l.stopPollers = context.WithCancel(background)
 	for i := range cfg.Clients {
-		c := &client{load: l, id: i + 1, member: i / 2 % len(cfg.Targets), roams: i%2 == 1, rng: l.rng(1, i), seen: map[string]int64{}}
+		c := &client{
+			load: l, id: i + 1, member: i / 2 % len(cfg.Targets), roams: i%2 == 1, timeout: cfg.Timeout, rng: l.rng(1, i), seen: map[string]int64{},
+		}
 		l.requests.Go(func() { c.run(requests) })
 	}
-	for i := range cfg.Targets { // what is served without a quorum is only seen by those who never wait for one
-		c := &client{load: l, id: cfg.Clients + cfg.Leases + i + 1, member: i, rng: l.rng(4, i), only: history.Stale, seen: map[string]int64{}}
-		l.requests.Go(func() { c.run(requests) })
+	for i := range cfg.Targets {
+		for n, kind := range []history.Kind{history.Stale, history.Get, history.Put} {
+			id := cfg.Clients + cfg.Leases + 3*i + n + 1
+			c := &client{load: l, id: id, member: i, only: kind, timeout: probeTimeout, rng: l.rng(4, id), seen: map[string]int64{}}
+			l.requests.Go(func() { c.run(requests) })
+		}
 	}
 	for i := range cfg.Leases {
 		k := &keeper{load: l, client: cfg.Clients + i + 1, rng: l.rng(2, i), ends: i%3 == 2}
