@@ -45,6 +45,10 @@ zoo: ## planted bugs, each of which the simulator must find within 2,000 seeds o
 e2e: build ## real processes, driven by etcd's own client and etcdctl
 	cd test && $(GO) test -count=1 -timeout 20m ./...
 
+drills: build ## every drill at full length, three nodes and five, reports in drills/: about 15 minutes
+	mkdir -p drills
+	cd test && QUORUMKV_DRILLS=$(CURDIR)/drills/$$(date +%Y%m%d-%H%M%S) $(GO) test -count=1 -timeout 60m -v -run 'TestScenarios|TestFiveMembers' ./drills
+
 drills-docker: build ## split brain in containers, cut by Docker: 45 s; skipped where no engine runs
 	test/drills/docker.sh
 
@@ -77,4 +81,4 @@ bench: build ## hot paths, and the cluster beside a real etcd
 clean: ## remove what make made
 	rm -rf bin
 
-.PHONY: help build run image test check unit sim soak zoo e2e drills-docker race fuzz fuzz-quick zoo bench clean
+.PHONY: help build run image test check unit sim soak zoo e2e drills drills-docker race fuzz fuzz-quick zoo bench clean

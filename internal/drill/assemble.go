@@ -46,17 +46,18 @@ func (r *run) report(h *history.History, interrupted bool) *report.Report {
 
 // verdict is the worst of what there is to say.
 func verdict(r *report.Report, interrupted bool) (report.Verdict, string) {
+	operations := report.Several(r.Counts.Operations, "operation", "operations")
 	missed := slices.DeleteFunc(slices.Clone(r.Marks), func(m report.Mark) bool { return m.Kept })
 	switch {
 	case len(r.Violations) > 0:
 		return report.Violated, fmt.Sprintf("A promise is broken: %s", r.Violations[0].Text)
 	case interrupted:
-		return report.Interrupted, fmt.Sprintf("The drill did not come to its end; nothing is broken in the %d operations until then.", r.Counts.Operations)
+		return report.Interrupted, fmt.Sprintf("The drill did not come to its end; nothing is broken in the %s until then.", operations)
 	case len(missed) > 0:
 		return report.Missed, fmt.Sprintf("Nothing was lost, but a mark was missed. %s: %s (mark: %s).", missed[0].Name, missed[0].Value, missed[0].Bound)
 	}
-	return report.Passed, fmt.Sprintf("%d operations in %d rounds: nothing was lost, no answer was wrong, and every mark was kept.",
-		r.Counts.Operations, len(r.Rounds))
+	return report.Passed, fmt.Sprintf("%s in %s: nothing was lost, no answer was wrong, and every mark was kept.", operations,
+		report.Several(len(r.Rounds), "round", "rounds"))
 }
 
 func (r *run) name(i int) string {

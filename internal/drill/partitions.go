@@ -11,8 +11,8 @@ import (
 
 var splitBrain = Scenario{
 	Name: "split-brain", Title: "Split brain", Short: "cut the cluster in two, the old leader in the minority, clients on both sides",
-	Does: "In turn: the leader is cut off with a minority; the leader cannot hear the others; the leader cannot be heard; two halves see each " +
-		"other only through one member, the bridge. Clients go on on every side all the time. Then the cut is healed.",
+	Does: "In turn: the leader is cut off with a minority; the leader cannot hear the others; two halves see each other only through one " +
+		"member, the bridge; the leader cannot be heard. Clients go on on every side all the time. Then the cut is healed.",
 	Proves: "A minority acknowledges no write and answers no linearizable read, however sure its leader is of itself. So there are never two " +
 		"truths, and nothing has to be merged or thrown away when the network is whole again.",
 	NotProved: "That clients find the right side: that is up to their list of endpoints. Serializable reads on the minority are answered, " +

@@ -1,6 +1,8 @@
 package drills
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -23,6 +25,9 @@ var quick = map[string][]string{
 	"flapping-link":   {"--duration", "7s"},
 }
 
+// fullEnv names a folder that gets the reports; scenarios then run at full length.
+const fullEnv = "QUORUMKV_DRILLS"
+
 // attempts is how often a drill is repeated that misses a mark: others' load on the machine is no fault of the cluster's. A
 // broken promise is never excused.
 const attempts = 3
@@ -30,37 +35,39 @@ const attempts = 3
 // TestScenarios runs every scenario on a cluster of its own.
 func TestScenarios(t *testing.T) {
 	for _, s := range drill.Scenarios() {
-		t.Run(s.Name, func(t *testing.T) {
-			args, ok := quick[s.Name]
-			if !ok {
-				t.Fatal("this scenario has no short form here")
-			}
-			passes(t, append([]string{"drill", s.Name, "--local", "3"}, args...)...)
-		})
-	}
-	if len(quick) != len(drill.Scenarios()) {
-		t.Errorf("%d short forms for %d scenarios", len(quick), len(drill.Scenarios()))
+		short, ok := quick[s.Name]
+		if !ok {
+			t.Errorf("%s has no short form here", s.Name)
+		}
+		t.Run(s.Name, func(t *testing.T) { passes(t, s.Name, "3", short) })
 	}
 }
 
 // TestFiveMembers runs the scenarios on five that differ there: the minority has two.
 func TestFiveMembers(t *testing.T) {
-	for _, args := range [][]string{
-		{"failover", "--rounds", "2", "--duration", "10s"},
-		{"split-brain", "--rounds", "1", "--duration", "7s"},
-	} {
-		t.Run(args[0], func(t *testing.T) { passes(t, append([]string{"drill", args[0], "--local", "5"}, args[1:]...)...) })
-	}
+	t.Run("failover", func(t *testing.T) { passes(t, "failover", "5", quick["failover"]) })
+	t.Run("split-brain", func(t *testing.T) { passes(t, "split-brain", "5", []string{"--rounds", "1", "--duration", "7s"}) })
 }
 
-func passes(t *testing.T, args ...string) {
+func passes(t *testing.T, scenario, members string, short []string) {
 	t.Helper()
+	reports := os.Getenv(fullEnv)
+	if reports == "" {
+		reports = t.TempDir()
+	} else {
+		short = nil
+	}
 	for n := 1; ; n++ {
-		dir := filepath.Join(t.TempDir(), "report")
-		got := quorumctl(t, append(args, "--report", dir)...)
+		dir := filepath.Join(reports, fmt.Sprintf("%s-%s-%d", scenario, members, n))
+		args := append([]string{"drill", scenario, "--local", members, "--report", dir}, short...)
+		got := quorumctl(t, args...)
 		if got.code == 0 {
-			if r := readReport(t, dir); r.Verdict != report.Passed || len(r.Violations) > 0 || r.Counts.OK == 0 {
+			r := readReport(t, dir)
+			if r.Verdict != report.Passed || len(r.Violations) > 0 || r.Counts.OK == 0 {
 				t.Errorf("exit code 0, and the report says %s", r.Verdict)
+			}
+			for _, m := range r.Marks {
+				t.Logf("%s: %s (%s)", m.Name, m.Value, m.Bound)
 			}
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
 // leaders looks for two members that lead in one term: by what they said themselves when they were polled, and by what
@@ -25,8 +26,8 @@ func (c *checker) leaders() {
 		cl := &c.h.Claims[i]
 		c.reigns(reigns, reign{cl.Leader, cl.Term, fmt.Sprintf("the log of %s says so", cl.Member)})
 	}
-	c.look(OneLeader, "%s polls of members and %s lines of logs, with leaders in %s terms", count(len(c.h.Polls)),
-		count(len(c.h.Claims)), count(len(reigns)))
+	c.look(OneLeader, "%s polls of members and %s lines of logs, with leaders in %s terms", report.Whole(len(c.h.Polls)),
+		report.Whole(len(c.h.Claims)), report.Whole(len(reigns)))
 }
 
 // reign is a statement that a member leads in a term.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
 // slack is what may come on top of a time to live: an election, its survey of leases, and a round in the log.
@@ -26,7 +27,7 @@ func (c *checker) leases() {
 		}
 		c.late(l)
 	}
-	c.look(Leases, "%s leases with %s renewals", count(len(c.h.Leases)), count(renewals))
+	c.look(Leases, "%s leases with %s renewals", report.Whole(len(c.h.Leases)), report.Whole(renewals))
 }
 
 // gone is the first answer that there is no such lease. It must not come too soon.

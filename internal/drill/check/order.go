@@ -1,6 +1,9 @@
 package check
 
-import "github.com/quorumkv/quorumkv/internal/drill/history"
+import (
+	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
+)
 
 // order holds the order of the revisions against the clock: what began later than somebody had been told of a revision was
 // done at that revision or behind it, and behind it if it changed the store. Reads that went back are told apart by reads,
@@ -34,7 +37,7 @@ func (c *checker) order() {
 				"%s made revision %d, which was known before it began: %s", request(op), revision, known)
 		}
 	}
-	c.look(Linearizable, "%s answers, each in the order of revisions and of time", count(answers))
+	c.look(Linearizable, "%s answers, each in the order of revisions and of time", report.Whole(answers))
 }
 
 // beyond finds an answer with a revision that the store had not reached after the last of them.

@@ -11,6 +11,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
 // Bounds of the cross-check: porcupine's search grows fast with requests that overlap, and unknown outcomes overlap with
@@ -59,10 +60,10 @@ func (c *checker) crossCheck() {
 			undecided++
 		}
 	}
-	c.look(CrossCheck, "%s requests of %s keys", count(requests), count(keys))
+	c.look(CrossCheck, "%s requests of %s keys", report.Whole(requests), report.Whole(keys))
 	if undecided > 0 {
-		c.look(CrossCheck, "%s requests of %s keys; not decided within %v: %s keys", count(requests), count(keys), sampleTime,
-			count(undecided))
+		c.look(CrossCheck, "%s requests of %s keys; not decided within %v: %s keys", report.Whole(requests), report.Whole(keys), sampleTime,
+			report.Whole(undecided))
 	}
 }
 

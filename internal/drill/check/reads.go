@@ -1,6 +1,9 @@
 package check
 
-import "github.com/quorumkv/quorumkv/internal/drill/history"
+import (
+	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
+)
 
 // reads holds what was seen against what there was: by gets, and by swaps and deletes that changed nothing.
 func (c *checker) reads() {
@@ -16,7 +19,7 @@ func (c *checker) reads() {
 			c.unchanged(op)
 		}
 	}
-	c.look(NoStaleRead, "%s linearizable reads", count(gets))
+	c.look(NoStaleRead, "%s linearizable reads", report.Whole(gets))
 }
 
 // get judges a linearizable read. One that does not fit is stale if it missed a change that was known when it began.

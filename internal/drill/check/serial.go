@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
 // serializable holds serializable reads against the model at their revision, and the revisions that each member shows
@@ -38,7 +39,7 @@ func (c *checker) serializable() {
 			c.forward(life)
 		}
 	}
-	c.look(Serializable, "%s reads of %d members", count(reads), len(perMember))
+	c.look(Serializable, "%s reads of %d members", report.Whole(reads), len(perMember))
 }
 
 // lives parts a member's answers by the process that may have given them. What began before a restart belongs to the process

@@ -67,12 +67,3 @@ func full(e history.Event) string {
 
 // seconds is a time in the drill.
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) + " s" }
-
-// count is a number with its thousands apart: "12,304".
-func count(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}

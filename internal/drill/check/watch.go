@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
 // watches follows every watcher through its connections.
@@ -36,8 +37,8 @@ func (c *checker) watches() {
 			}
 		}
 	}
-	c.look(Watches, "%s events and %s notices of progress, sent to %d watchers over %s connections", count(events), count(notices),
-		len(order), count(len(c.h.Watches)))
+	c.look(Watches, "%s events and %s notices of progress, sent to %d watchers over %s connections", report.Whole(events), report.Whole(notices),
+		len(order), report.Whole(len(c.h.Watches)))
 }
 
 // follower is one watcher's position.

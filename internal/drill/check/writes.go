@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/quorumkv/quorumkv/internal/drill/history"
+	"github.com/quorumkv/quorumkv/internal/drill/report"
 )
 
 // writes holds the store's changes and the requests that write against each other, in both directions. Deletions, which
@@ -39,9 +40,9 @@ func (c *checker) writes() {
 			c.compared(op)
 		}
 	}
-	c.look(NoLostWrite, "%s acknowledged writes, and what %d members hold in the end", count(acknowledged), len(c.h.Dumps))
+	c.look(NoLostWrite, "%s acknowledged writes, and what %d members hold in the end", report.Whole(acknowledged), len(c.h.Dumps))
 	c.look(NoInventedWrite, "%s changes of the store, of which %s are writes that nobody was told about",
-		count(len(c.store.changes)), count(done))
+		report.Whole(len(c.store.changes)), report.Whole(done))
 }
 
 // origin finds out who made a change with a value.

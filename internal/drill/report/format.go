@@ -38,8 +38,8 @@ func span(d time.Duration) string {
 // seconds writes a point in time so that a column of them aligns: to a tenth of a millisecond.
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 4, 64) }
 
-// whole writes a number with commas between thousands.
-func whole[N int | int64 | float64](n N) string {
+// Whole writes a number with commas between thousands.
+func Whole[N int | int64 | float64](n N) string {
 	digits := strconv.FormatFloat(math.Round(float64(n)), 'f', 0, 64)
 	sign, digits := digits[:len(digits)-len(strings.TrimPrefix(digits, "-"))], strings.TrimPrefix(digits, "-")
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -48,12 +48,12 @@ func whole[N int | int64 | float64](n N) string {
 	return sign + digits
 }
 
-// several is "1 promise", "7 promises".
-func several(n int, one, many string) string {
+// Several is "1 promise", "7 promises".
+func Several(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return whole(n) + " " + many
+	return Whole(n) + " " + many
 }
 
 // visible makes text of unknown origin safe to look at: whatever does not print, and could hide or reorder what stands

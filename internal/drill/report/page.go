@@ -26,10 +26,10 @@ var (
 		"request": func(op history.Op) string { return request(op, false) },
 		"span":    span,
 		"seconds": seconds,
-		"several": several,
+		"several": Several,
 		"short":   func(s string) string { return short(s, mostOfValue) },
 		"visible": visible,
-		"whole":   whole[int],
+		"whole":   Whole[int],
 		"after":   func(prefix, key string) string { return short(strings.TrimPrefix(key, prefix), mostOfValue) },
 	}).Parse(pageText))
 )

@@ -92,7 +92,7 @@ func (p *picture) svg() template.HTML {
 func (r *Report) describe(end time.Duration) string {
 	return fmt.Sprintf("%s on one axis of time: throughput, latency, leader and term, and errors at %s. %s. "+
 		"The same figures are in the table below the picture.", span(end),
-		several(len(r.Timeline.Sides), "member", "members"), several(len(r.Timeline.Faults), "fault", "faults"))
+		Several(len(r.Timeline.Sides), "member", "members"), Several(len(r.Timeline.Faults), "fault", "faults"))
 }
 
 // labels says what was done when, in lanes above the panels.
@@ -256,7 +256,7 @@ func (p *picture) endpoints(sides []Side) {
 	}
 	unit := "no errors"
 	if most > 0 {
-		unit = "highest bar: " + several(int(math.Ceil(most)), "error", "errors") + " per second"
+		unit = "highest bar: " + Several(int(math.Ceil(most)), "error", "errors") + " per second"
 	}
 	p.title("Errors per endpoint", unit)
 	height := scale{low: 0, high: most, start: 0, stop: 18}
@@ -370,6 +370,6 @@ func (c column) text(end time.Duration, leaders []Reign) string {
 	if end >= 2*time.Minute {
 		at = clock(c.begin+1, end)
 	}
-	return fmt.Sprintf("%s · %s writes/s, %s reads/s, %s errors/s%s%s", at, whole(c.writes), whole(c.reads),
-		whole(c.errors), latency, leader)
+	return fmt.Sprintf("%s · %s writes/s, %s reads/s, %s errors/s%s%s", at, Whole(c.writes), Whole(c.reads),
+		Whole(c.errors), latency, leader)
 }

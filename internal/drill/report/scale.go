@@ -42,7 +42,7 @@ func countTicks(most float64) []tick {
 	}
 	ticks := []tick{{0, "0"}}
 	for v := step; ; v += step {
-		ticks = append(ticks, tick{v, whole(v)})
+		ticks = append(ticks, tick{v, Whole(v)})
 		if v >= most {
 			return ticks
 		}
@@ -96,7 +96,7 @@ func latencyLabel(factor float64, exponent int) string {
 	}{{0, "s"}, {-3, "ms"}, {-6, "µs"}, {-9, "ns"}}
 	for _, u := range units {
 		if exponent >= u.exponent {
-			return whole(factor*math.Pow(10, float64(exponent-u.exponent))) + " " + u.name
+			return Whole(factor*math.Pow(10, float64(exponent-u.exponent))) + " " + u.name
 		}
 	}
 	return "0"

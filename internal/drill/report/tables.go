@@ -16,7 +16,7 @@ func (s series) Rows() []row {
 	rows := make([]row, len(s.columns))
 	for i, c := range s.columns {
 		begin := strconv.FormatFloat(c.begin.Seconds(), 'f', 1, 64)
-		rows[i] = row{begin, whole(c.writes), whole(c.reads), whole(c.errors), "no answer", ""}
+		rows[i] = row{begin, Whole(c.writes), Whole(c.reads), Whole(c.errors), "no answer", ""}
 		if c.p99 > 0 {
 			rows[i].P50, rows[i].P99 = span(c.p50), span(c.p99)
 		}

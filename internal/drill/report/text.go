@@ -28,7 +28,7 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	for _, m := range r.Cluster.Members {
 		names = append(names, visible(m.Name))
 	}
-	t.line("%s, %s on %s, %s", visible(r.Scenario), several(len(r.Rounds), "round", "rounds"),
+	t.line("%s, %s on %s, %s", visible(r.Scenario), Several(len(r.Rounds), "round", "rounds"),
 		strings.Join(names, " "), span(r.Duration))
 	if r.Summary != "" {
 		t.line("%s", visible(r.Summary))
@@ -77,7 +77,7 @@ func (t *text) line(format string, args ...any) {
 
 func (t *text) more(all, shown int, one, many string) {
 	if all > shown {
-		t.line("... and %s more: see the report", several(all-shown, one, many))
+		t.line("... and %s more: see the report", Several(all-shown, one, many))
 	}
 }
 
@@ -111,10 +111,10 @@ func (t *text) counts(c Counts) {
 		return
 	}
 	t.line("")
-	line := fmt.Sprintf("%s: %s ok, %s refused, %s of unknown outcome", several(c.Operations, "operation", "operations"),
-		whole(c.OK), whole(c.Refused), whole(c.Unknown))
+	line := fmt.Sprintf("%s: %s ok, %s refused, %s of unknown outcome", Several(c.Operations, "operation", "operations"),
+		Whole(c.OK), Whole(c.Refused), Whole(c.Unknown))
 	if c.Unknown > 0 {
-		line += fmt.Sprintf(" (%s took effect)", whole(c.UnknownDone))
+		line += fmt.Sprintf(" (%s took effect)", Whole(c.UnknownDone))
 	}
 	t.line("%s", line)
 }
@@ -130,7 +130,7 @@ func (t *text) violation(number, all int, v history.Violation) {
 	}
 	table.Flush()
 	if n := len(v.Ops); n > mostOpsInText {
-		t.line("  ... and %s more: see the report", several(n-mostOpsInText, "operation", "operations"))
+		t.line("  ... and %s more: see the report", Several(n-mostOpsInText, "operation", "operations"))
 	}
 	for _, e := range v.Events[:min(len(v.Events), mostEventsInText)] {
 		what := "= " + short(e.Value, mostOfValue)

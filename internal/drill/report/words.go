@@ -33,10 +33,10 @@ func (r *Report) result() (word, sentence string) {
 func (r *Report) held() string {
 	var parts []string
 	if n := len(r.Checks); n > 0 {
-		parts = append(parts, several(n, "promise held", "promises held"))
+		parts = append(parts, Several(n, "promise held", "promises held"))
 	}
 	if n := len(r.Marks); n > 0 {
-		parts = append(parts, several(n, "figure within its mark", "figures within their marks"))
+		parts = append(parts, Several(n, "figure within its mark", "figures within their marks"))
 	}
 	if len(parts) == 0 {
 		return "nothing was broken"
