@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ import (
 
 func newCluster() *cobra.Command {
 	want := layout{Nodes: 3, Port: 2379}
-	dir := "cluster.quorumkv"
+	dir, drills := "cluster.quorumkv", false
 	cmd := &cobra.Command{
 		Use:   "cluster [flags]",
 		Short: "Start a local cluster of 3 or 5 nodes, to try things out",
@@ -29,7 +30,10 @@ Started again with the same folder, the cluster goes on with its data.`,
   quorumkv cluster
 
   # five nodes on ports 3000, 13000, 23000, 33000 and 43000
-  quorumkv cluster --nodes 5 --port 3000 --data-dir five`,
+  quorumkv cluster --nodes 5 --port 3000 --data-dir five
+
+  # a cluster that quorumctl drill may cut in two
+  quorumkv cluster --enable-drills`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("cluster takes flags only, not %q", args[0])}
@@ -38,7 +42,11 @@ Started again with the same folder, the cluster goes on with its data.`,
 				return usageError{err}
 			}
 			flags := cmd.Flags()
-			return runCluster(dir, want, flags.Changed("nodes"), flags.Changed("port"), cmd.OutOrStdout())
+			token := ""
+			if drills {
+				token = rand.Text()
+			}
+			return runCluster(dir, want, flags.Changed("nodes"), flags.Changed("port"), token, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
@@ -46,13 +54,15 @@ Started again with the same folder, the cluster goes on with its data.`,
 	flags.IntVar(&want.Nodes, "nodes", want.Nodes, "number of nodes: 3 or 5")
 	flags.StringVar(&dir, "data-dir", dir, "folder of the nodes' data, logs and configuration files")
 	flags.IntVar(&want.Port, "port", want.Port, "port on which the first node serves clients")
+	flags.BoolVar(&drills, "enable-drills", drills, "let quorumctl drill do harm to the nodes, with a token that is printed")
 	if err := cmd.MarkFlagDirname("data-dir"); err != nil {
 		panic(err)
 	}
 	return cmd
 }
 
-func runCluster(dir string, want layout, nodesGiven, portGiven bool, out io.Writer) error {
+// runCluster runs until it is told to stop. Drills are admitted when there is a token for them.
+func runCluster(dir string, want layout, nodesGiven, portGiven bool, token string, out io.Writer) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return fmt.Errorf("find --data-dir: %w", err)
@@ -65,7 +75,7 @@ func runCluster(dir string, want layout, nodesGiven, portGiven bool, out io.Writ
 	if err != nil {
 		return err
 	}
-	nodes := l.nodes()
+	nodes := l.nodes(drillSettings(token))
 	err = local.CheckPorts(nodes)
 	if errors.Is(err, local.ErrPortTaken) {
 		return fmt.Errorf("%w: stop the process that has it, or choose another --port", err)
@@ -87,10 +97,18 @@ func runCluster(dir string, want layout, nodesGiven, portGiven bool, out io.Writ
 	stop, hurry, restore := stopSignals()
 	defer restore()
 	s := &supervisor{
-		Cluster: cluster, exits: exits, command: os.Args[0], out: out,
+		Cluster: cluster, exits: exits, command: os.Args[0], token: token, out: out,
 		healthLimit: 2 * time.Minute, stopLimit: 10 * time.Second,
 	}
 	return errors.Join(s.run(stop, hurry), cluster.Close())
+}
+
+// drillSettings are what admits drills with a token; none without one.
+func drillSettings(token string) map[string]string {
+	if token == "" {
+		return nil
+	}
+	return map[string]string{"enable-drills": "true", "drills-token": token}
 }
 
 // stopSignals returns a context that ends at the first Ctrl-C (or SIGTERM, or SIGHUP unless nohup had it ignored) and one

@@ -111,7 +111,7 @@ func freePort(t *testing.T, nodes int) int {
 	t.Helper()
 	for range 100 {
 		l := layout{Nodes: nodes, Port: 10_240 + rand.IntN(12_000)}
-		if local.CheckPorts(l.nodes()) == nil {
+		if local.CheckPorts(l.nodes(nil)) == nil {
 			return l.Port
 		}
 	}
@@ -139,6 +139,26 @@ func gone(t *testing.T, pid string) bool {
 		t.Fatal(err)
 	}
 	return syscall.Kill(n, 0) == syscall.ESRCH
+}
+
+// A cluster for drills tells the token that its nodes have in their files, and no other cluster has one.
+func TestClusterForDrills(t *testing.T) {
+	dir, port := filepath.Join(t.TempDir(), "drills"), strconv.Itoa(freePort(t, 3))
+	for _, drills := range []bool{true, false} {
+		p := startProcess(t, nil, "cluster", "--data-dir", dir, "--port", port, "--enable-drills="+strconv.FormatBool(drills))
+		p.await("Ctrl-C stops all nodes")
+		_, token, told := strings.Cut(strings.Join(p.seen, "\n"), "drill split-brain --drills-token ")
+		token, _, _ = strings.Cut(token, "\n")
+		text, err := os.ReadFile(filepath.Join(dir, "n2.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told != drills || strings.Contains(string(text), "drills") != drills || !strings.Contains(string(text), token) {
+			t.Errorf("drills %t: the token is %q, and the file says:\n%s", drills, token, text)
+		}
+		p.signal(syscall.SIGINT)
+		p.end()
+	}
 }
 
 // One life of a cluster: start, table, a killed node, Ctrl-C, and once more with the same folder.
@@ -269,7 +289,7 @@ func TestClusterRefuses(t *testing.T) {
 	port := freePort(t, 5)
 	made := filepath.Join(t.TempDir(), "made")
 	l := layout{Nodes: 3, Port: port}
-	c, err := local.New(local.Config{Dir: made, Nodes: l.nodes()})
+	c, err := local.New(local.Config{Dir: made, Nodes: l.nodes(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,11 +73,11 @@ func chooseLayout(dir string, want layout, nodesGiven, portGiven bool) (layout, 
 }
 
 // nodes are the nodes of the layout, each with its ports.
-func (l layout) nodes() []local.NodeConfig {
+func (l layout) nodes(settings map[string]string) []local.NodeConfig {
 	var nodes []local.NodeConfig
 	for i := range l.Nodes {
 		port := l.Port + portStride*i
-		nodes = append(nodes, local.NodeConfig{Name: "n" + strconv.Itoa(i+1), ClientPort: port, PeerPort: port + 1})
+		nodes = append(nodes, local.NodeConfig{Name: "n" + strconv.Itoa(i+1), ClientPort: port, PeerPort: port + 1, Settings: settings})
 	}
 	return nodes
 }

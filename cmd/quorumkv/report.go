@@ -40,6 +40,9 @@ func (s *supervisor) introduce(ctx context.Context) {
 		fmt.Fprintf(s.out, "  kill -9 %d    # the leader, %s: the others elect a new one, and the data is still there\n",
 			leader.PID(), leader.Name)
 	}
+	if s.token != "" {
+		fmt.Fprintf(s.out, "  %s drill split-brain --drills-token %s\n", all, s.token)
+	}
 	fmt.Fprintf(s.out, "\nCtrl-C stops all nodes. The same command goes on with the same data.\n")
 }
 

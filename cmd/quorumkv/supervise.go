@@ -16,6 +16,7 @@ type supervisor struct {
 	*local.Cluster
 	exits   <-chan local.Exit // of nodes that died; room for one of each, so that nobody who sends ever waits
 	command string            // how the user calls it, for hints
+	token   string            // admits drills; empty: there are none
 	out     io.Writer
 
 	healthLimit time.Duration // for all nodes to become healthy
