@@ -143,7 +143,7 @@ func gone(t *testing.T, pid string) bool {
 
 // A cluster for drills tells the token that its nodes have in their files, and no other cluster has one.
 func TestClusterForDrills(t *testing.T) {
-	dir, port := filepath.Join(t.TempDir(), "drills"), strconv.Itoa(freePort(t, 3))
+	dir, port := filepath.Join(t.TempDir(), "it"), strconv.Itoa(freePort(t, 3))
 	for _, drills := range []bool{true, false} {
 		p := startProcess(t, nil, "cluster", "--data-dir", dir, "--port", port, "--enable-drills="+strconv.FormatBool(drills))
 		p.await("Ctrl-C stops all nodes")
@@ -153,7 +153,7 @@ func TestClusterForDrills(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if told != drills || strings.Contains(string(text), "drills") != drills || !strings.Contains(string(text), token) {
+		if told != drills || strings.Contains(string(text), "enable-drills") != drills || !strings.Contains(string(text), token) {
 			t.Errorf("drills %t: the token is %q, and the file says:\n%s", drills, token, text)
 		}
 		p.signal(syscall.SIGINT)
