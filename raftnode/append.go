@@ -37,6 +37,8 @@ type appendQueue struct {
 	installing bool          // that write is a snapshot's
 	idleFrom   time.Duration // when the last write finished
 	sealed     bool          // the last frame has its evidence behind it
+	// blocked repeats the write that found no space; nil if none waits. busy is set while it does.
+	blocked func()
 }
 
 func (q *appendQueue) push(m *raftpb.Message) { q.msgs = append(q.msgs, m) }
@@ -119,7 +121,7 @@ func (n *Node) write(w appendWork) {
 	n.appends.busy = true
 	var took time.Duration
 	var wantsNext bool
-	n.walLane.Do(func() error {
+	n.onWAL(func() error {
 		start := n.env.Clock.Now()
 		err := n.disk.write(w)
 		took = n.env.Clock.Now() - start
@@ -201,7 +203,7 @@ func (n *Node) sealIdle(now time.Duration) {
 	}
 	q.busy, q.sealed = true, true
 	commit := n.mem.hard.GetCommit()
-	n.walLane.Do(func() error { return n.disk.log.Seal(commit) }, func(err error) {
+	n.onWAL(func() error { return n.disk.log.Seal(commit) }, func(err error) {
 		q.busy = false
 		if n.stopped {
 			return

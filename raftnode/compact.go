@@ -26,7 +26,7 @@ func (n *Node) compactLog() {
 	}
 	n.mem.compact(index)
 	n.logger.Debug("log compacted", "index", index, "durable", n.flush.durable)
-	n.walLane.Do(func() error { return n.disk.log.Compact(index) }, func(err error) {
+	n.onWAL(func() error { return n.disk.log.Compact(index) }, func(err error) {
 		if err != nil && !n.stopped {
 			n.fail(fmt.Errorf("remove log segments up to index %d: %w", index, err))
 		}

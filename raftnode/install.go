@@ -53,7 +53,7 @@ func (n *Node) install(w appendWork) {
 		return
 	}
 	reset := wal.Snapshot{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: meta.GetConfState()}
-	n.walLane.Do(func() error {
+	n.onWAL(func() error {
 		if err := n.disk.saveHard(w); err != nil {
 			return err
 		}
@@ -176,7 +176,7 @@ func (n *Node) installRestored(from uint64) {
 		})
 		return
 	}
-	n.walLane.Do(func() error {
+	n.onWAL(func() error {
 		if keep {
 			return nil
 		}

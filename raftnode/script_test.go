@@ -191,6 +191,9 @@ func (s *script) status(n *node) {
 	if !st.Ready {
 		text += ", not ready"
 	}
+	if st.DiskStall > 0 {
+		text += fmt.Sprintf(", disk stalled for %v", st.DiskStall)
+	}
 	if st.Pending > 0 {
 		text += fmt.Sprintf(", %d writes pending", st.Pending)
 	}
