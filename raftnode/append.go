@@ -1,12 +1,14 @@
 package raftnode
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
@@ -123,16 +125,20 @@ func (n *Node) write(w appendWork) {
 	var wantsNext bool
 	n.onWAL(func() error {
 		start := n.env.Clock.Now()
-		err := n.disk.write(w)
+		err := retrying(n.env.FS, func() error { return n.disk.write(w) })
 		took = n.env.Clock.Now() - start
 		wantsNext = n.disk.log.WantsNext()
 		return err
 	}, func(err error) {
-		n.appends.busy = false
-		n.appends.idleFrom = n.env.Clock.Now()
 		if n.stopped {
 			return
 		}
+		if errors.Is(err, env.ErrNoSpace) {
+			n.waitForSpace(func() { n.write(w) }) // and all others behind it
+			return
+		}
+		n.appends.busy, n.appends.blocked = false, nil
+		n.appends.idleFrom = n.env.Clock.Now()
 		if err != nil {
 			n.fail(fmt.Errorf("write-ahead log: %w", err))
 			return
@@ -159,7 +165,8 @@ func (n *Node) prepareSegment() {
 	})
 }
 
-// write makes term and vote durable, then the entries. Nothing of w is answered before it returns.
+// write makes term and vote durable, then the entries. Nothing of w is answered before it returns. After env.ErrNoSpace,
+// when no entry was written, it may be called again.
 func (d *disk) write(w appendWork) error {
 	if err := d.saveHard(w); err != nil {
 		return err

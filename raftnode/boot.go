@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3"
 
 	"github.com/quorumkv/quorumkv/internal/env"
@@ -71,14 +72,22 @@ func (n *Node) openFiles() error {
 		return err
 	}
 	n.self = apply.RequestID{Member: n.identity.MemberID, Epoch: hard.BootEpoch}
-	if err := n.openState(); err != nil {
+	if err := n.openSpace(); err != nil {
+		return err
+	}
+	if err := retrying(n.env.FS, n.openState); err != nil {
 		return err
 	}
 	applied := uint64(0)
 	if n.state.machine != nil {
 		applied, _ = n.state.machine.Applied()
 	}
-	log, rec, err := wal.Open(n.env.FS, walDir, walConfig(n.cfg, n.identity), applied)
+	var log *wal.Log
+	var rec wal.Recovered
+	err = retrying(n.env.FS, func() (err error) {
+		log, rec, err = wal.Open(n.env.FS, walDir, walConfig(n.cfg, n.identity), applied)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("open write-ahead log: %w", err)
 	}
@@ -203,6 +212,7 @@ func (n *Node) adoptState() error {
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()
 	n.adoptLeases(n.state.machine.Leases())
+	n.space.own = n.view.HasAlarm(apply.Alarm{Member: n.self.Member, Type: pb.AlarmType_NOSPACE})
 	n.startRaft()
 	return nil
 }

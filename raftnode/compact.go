@@ -80,7 +80,7 @@ func (n *Node) compactPhysically() {
 	n.applyLane.Do(func() (err error) {
 		finished = n.state.machine.CompactStep()
 		if n.state.machine.FlushDue() { // nobody else flushes while nothing is applied
-			file, err = n.state.flush(n.env.Clock)
+			file, err = n.state.flush(n.env)
 		}
 		return err
 	}, func(err error) {
@@ -91,14 +91,18 @@ func (n *Node) compactPhysically() {
 		case err != nil:
 			n.fail(err)
 			return
-		case file.index > 0:
+		case file != (flushed{}):
 			n.flushedTo(file)
 		}
 		switch {
 		case !c.done:
 			c.waiters = append(waiters, c.waiters...)
 		case len(waiters) > 0:
-			n.flushNow(func() {
+			n.flushNow(func(durable bool) {
+				if !durable {
+					c.waiters = append(waiters, c.waiters...)
+					return
+				}
 				for _, w := range waiters {
 					w()
 				}

@@ -42,6 +42,11 @@ type Config struct {
 	CatchUpEntries uint64
 	// LogBytes bounds the memory that the log's entries take, whatever their number. Default 256 MiB.
 	LogBytes uint64
+	// BallastBytes is the size of the file that is given up when the disk is full, and the measure of when it nearly is;
+	// see space.go. Default: 2 % of the volume, from 64 MiB to 1 GiB, at most a sixteenth of the volume. Negative: no
+	// ballast, and nobody looks at the space that is left. Too small: there is no room to delete and compact in. Too
+	// large: writes are refused while there is space.
+	BallastBytes int64
 	// SegmentBytes is the size of a log file. Default 64 MiB.
 	SegmentBytes int64
 	// ChunkBytes is the size of one piece of a snapshot on the wire. Default 512 KiB.

@@ -57,8 +57,15 @@ func (n *Node) install(w appendWork) {
 		if err := n.disk.saveHard(w); err != nil {
 			return err
 		}
-		return n.disk.log.Append(wal.Record{Reset: &reset, Entries: w.entries, Commit: w.commit}, true)
+		return retrying(n.env.FS, func() error {
+			return n.disk.log.Append(wal.Record{Reset: &reset, Entries: w.entries, Commit: w.commit}, true)
+		})
 	}, func(err error) {
+		if errors.Is(err, env.ErrNoSpace) {
+			n.waitForSpace(func() { n.install(w) })
+			return
+		}
+		n.appends.blocked = nil
 		if err != nil {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return
@@ -180,8 +187,13 @@ func (n *Node) installRestored(from uint64) {
 		if keep {
 			return nil
 		}
-		return n.disk.log.Append(wal.Record{Reset: &reset}, true)
+		return retrying(n.env.FS, func() error { return n.disk.log.Append(wal.Record{Reset: &reset}, true) })
 	}, func(err error) {
+		if errors.Is(err, env.ErrNoSpace) {
+			n.waitForSpace(func() { n.installRestored(from) })
+			return
+		}
+		n.appends.blocked = nil
 		if err != nil {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return

@@ -55,6 +55,7 @@ type Node struct {
 	transfer   *transfer
 	leases     leases
 	stall      stall
+	space      space
 	heard      map[uint64]time.Duration // when a peer was last heard
 
 	stats     Stats
@@ -311,6 +312,7 @@ func (n *Node) tick() {
 	n.sealIdle(now)
 	n.flushIdle(now)
 	n.compactPhysically()
+	n.tickSpace(now)
 	n.snapshotTick(now)
 	n.fetchTick(now)
 	n.transferTick()

@@ -142,6 +142,17 @@ func (m *FS) Free(dir string) (uint64, error) {
 	return m.free(), nil
 }
 
+// Capacity reports what SetCapacity said.
+func (m *FS) Capacity(dir string) (uint64, error) {
+	if err := m.step(Op{Kind: OpFree, Name: dir}); err != nil {
+		return 0, err
+	}
+	return m.capacity, nil
+}
+
+// Used is the sum of all file sizes, mapped files excepted.
+func (m *FS) Used() uint64 { return m.root.used() }
+
 func (m *FS) free() uint64 {
 	used := m.root.used()
 	if used > m.capacity {

@@ -1,0 +1,219 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/storage/apply"
+)
+
+// A disk that is nearly full costs the cluster its growth, and nobody a process:
+//
+//   - Every node looks once a second at how much space is left. When that is less than two ballasts it raises the alarm
+//     NOSPACE for itself, by a command in the log; when it is three again it clears it.
+//   - While such an alarm is raised, requests that add to the store are refused before they are proposed. What is in the
+//     log is executed, on every node alike: no replica ever decides by its own disk.
+//   - The ballast is a file that holds nothing but space. When a write to the log or the state finds none, the ballast goes
+//     and the write is tried again.
+//   - A write to the log that still finds no space waits, and is tried again with every look: nothing of it is written
+//     yet, nothing acknowledged. To the watchdog (stall.go) that is a disk that hangs. A commit of the state waits likewise
+//     while the log holds what it would have made durable.
+//
+// Free space is counted in ballasts because what a node needs to get out of the corner grows with its volume, as the
+// ballast does.
+
+const ballastName = "ballast"
+
+const (
+	spaceInterval = time.Second // between two looks, and between two tries to write
+
+	// In ballasts: when the alarm is raised, when it is cleared, and what must be free for a ballast to be made: with it,
+	// enough is left for no alarm.
+	alarmBelow, clearAt, ballastFrom = 2, 3, 4
+
+	// The ballast is a fiftieth of the volume within bounds, but never more than a sixteenth: a volume of 200 MB has to
+	// hold two log segments, too.
+	ballastFraction, maxBallastFraction = 50, 16
+	minBallast, maxBallast              = 64 << 20, 1 << 30
+)
+
+// space is the loop's knowledge of the volume that the data directory is on.
+type space struct {
+	ballast uint64        // bytes; 0: nobody looks
+	asking  bool          // a look is on the snap lane
+	asked   time.Duration // when it was sent there
+	low     bool          // there is too little
+	free    uint64        // at the last look
+	failing bool          // the last look came to nothing
+	// own says that the alarm of this node is of its own making, or of an earlier life's: it clears no other.
+	own       bool
+	proposing bool // the alarm's raising or clearing is on its way
+}
+
+// openSpace decides on the ballast's size. One of another size, or that is not wanted any more, goes.
+func (n *Node) openSpace() error {
+	s := &n.space
+	if n.cfg.BallastBytes < 0 {
+		return removeBallast(n.env.FS)
+	}
+	s.ballast = uint64(n.cfg.BallastBytes)
+	if s.ballast == 0 {
+		volume, err := n.env.FS.Capacity("")
+		if err != nil {
+			return fmt.Errorf("ask for the size of the volume: %w", err)
+		}
+		s.ballast = ballastFor(volume)
+	}
+	file, err := n.env.FS.Open(ballastName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for the ballast: %w", err)
+	}
+	size, err := file.Size()
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("look for the ballast: %w", err)
+	}
+	if uint64(size) != s.ballast {
+		return removeBallast(n.env.FS)
+	}
+	return nil
+}
+
+func ballastFor(volume uint64) uint64 {
+	return max(1, min(max(volume/ballastFraction, minBallast), maxBallast, volume/maxBallastFraction))
+}
+
+func removeBallast(f env.FS) error {
+	if err := f.Remove(ballastName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("release the ballast: %w", err)
+	}
+	return nil
+}
+
+// retrying does work that may find the disk full, and once more if there is a ballast to release.
+func retrying(f env.FS, work func() error) error {
+	err := work()
+	if errors.Is(err, env.ErrNoSpace) && f.Remove(ballastName) == nil {
+		err = work()
+	}
+	return err
+}
+
+// tickSpace looks at the volume when it is time.
+func (n *Node) tickSpace(now time.Duration) {
+	s := &n.space
+	if s.ballast == 0 && !s.low || s.asking || s.asked != 0 && now-s.asked < spaceInterval {
+		return
+	}
+	s.asking, s.asked = true, now
+	var free uint64
+	var reserveErr error
+	n.snapLane.Do(func() (err error) {
+		free, err = n.env.FS.Free("")
+		if err == nil && s.ballast > 0 && free >= ballastFrom*s.ballast {
+			reserveErr = n.env.FS.Reserve(ballastName, int64(s.ballast))
+		}
+		return err
+	}, func(err error) {
+		s.asking = false
+		if n.stopped {
+			return
+		}
+		if err == nil {
+			n.spaceLeft(free)
+		}
+		err = firstError(err, reserveErr)
+		if err != nil && !s.failing {
+			n.logger.Warn("disk space not known, or not to be reserved", "error", err)
+		}
+		s.failing = err != nil
+		if n.appends.blocked != nil && n.stall.jobs == 0 {
+			n.appends.blocked()
+		}
+	})
+}
+
+// spaceLeft takes what a look has found.
+func (n *Node) spaceLeft(free uint64) {
+	s := &n.space
+	s.free = free
+	switch {
+	case free < alarmBelow*s.ballast:
+		n.runLow()
+	case s.low && free >= clearAt*s.ballast && n.appends.blocked == nil && !n.flush.noSpace:
+		s.low = false
+		n.logger.Warn("disk has space again", "free-bytes", free)
+	}
+	n.followAlarm()
+}
+
+// runLow notes that there is too little space.
+func (n *Node) runLow() {
+	s := &n.space
+	if s.low {
+		return
+	}
+	s.low = true
+	n.logger.Warn("disk is nearly full: free space on it; writes are refused until then", "free-bytes", s.free,
+		"wanted-bytes", clearAt*s.ballast)
+}
+
+// followAlarm sees to it that this node's alarm says what the node knows.
+func (n *Node) followAlarm() {
+	s := &n.space
+	if n.raw == nil || s.proposing || n.applied < n.caughtUp {
+		return
+	}
+	self := apply.Alarm{Member: n.self.Member, Type: pb.AlarmType_NOSPACE}
+	raised := n.view.HasAlarm(self)
+	action := pb.AlarmRequest_ACTIVATE
+	switch {
+	case s.low && !raised:
+		s.own = true
+	case !s.low && raised && s.own:
+		action = pb.AlarmRequest_DEACTIVATE
+	default:
+		s.own = s.own && raised
+		return
+	}
+	request, err := proto.Marshal(&pb.InternalRaftRequest{
+		Alarm: &pb.AlarmRequest{Action: action, MemberID: self.Member, Alarm: self.Type},
+	})
+	if err != nil {
+		panic("encode an alarm: " + err.Error())
+	}
+	s.proposing = true
+	n.Propose(&Proposal{Request: request, Done: func(_ apply.Response, err error) {
+		s.proposing = false
+		if err != nil && !n.stopped {
+			n.logger.Warn("alarm not changed yet", "action", action, "error", err)
+		}
+	}})
+}
+
+// refusesGrowth tells whether a request must not be proposed for want of space: the log says so, or this node's own disk,
+// which is ahead of what it has told the others.
+func (n *Node) refusesGrowth(request []byte) bool {
+	if !n.space.low && (n.view == nil || !n.view.NoSpace()) {
+		return false
+	}
+	r := &pb.InternalRaftRequest{}
+	return proto.Unmarshal(request, r) == nil && apply.Grows(r)
+}
+
+// waitForSpace keeps a write to the log that found none, for the next look at the disk.
+func (n *Node) waitForSpace(again func()) {
+	if n.appends.blocked == nil {
+		n.logger.Warn("disk is full: the log waits for space")
+	}
+	n.appends.blocked = again
+	n.runLow()
+}
