@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3"
 
 	"github.com/quorumkv/quorumkv/internal/env"
@@ -212,7 +211,6 @@ func (n *Node) adoptState() error {
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()
 	n.adoptLeases(n.state.machine.Leases())
-	n.space.own = n.view.HasAlarm(apply.Alarm{Member: n.self.Member, Type: pb.AlarmType_NOSPACE})
 	n.startRaft()
 	return nil
 }

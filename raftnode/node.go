@@ -313,6 +313,7 @@ func (n *Node) tick() {
 	n.flushIdle(now)
 	n.compactPhysically()
 	n.tickSpace(now)
+	n.forgetAlarms(now)
 	n.snapshotTick(now)
 	n.fetchTick(now)
 	n.transferTick()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -16,7 +17,8 @@ import (
 // A disk that is nearly full costs the cluster its growth, and nobody a process:
 //
 //   - Every node looks once a second at how much space is left. When that is less than two ballasts it raises the alarm
-//     NOSPACE for itself, by a command in the log; when it is three again it clears it.
+//     NOSPACE for itself, by a command in the log; when it is three again it clears it. The leader clears those of members
+//     that are gone.
 //   - While such an alarm is raised, requests that add to the store are refused before they are proposed. What is in the
 //     log is executed, on every node alike: no replica ever decides by its own disk.
 //   - The ballast is a file that holds nothing but space. When a write to the log or the state finds none, the ballast goes
@@ -32,6 +34,7 @@ const ballastName = "ballast"
 
 const (
 	spaceInterval = time.Second // between two looks, and between two tries to write
+	alarmPatience = 5           // election timeouts without word from a member until its alarm is cleared
 
 	// In ballasts: when the alarm is raised, when it is cleared, and what must be free for a ballast to be made: with it,
 	// enough is left for no alarm.
@@ -45,15 +48,13 @@ const (
 
 // space is the loop's knowledge of the volume that the data directory is on.
 type space struct {
-	ballast uint64        // bytes; 0: nobody looks
-	asking  bool          // a look is on the snap lane
-	asked   time.Duration // when it was sent there
-	low     bool          // there is too little
-	free    uint64        // at the last look
-	failing bool          // the last look came to nothing
-	// own says that the alarm of this node is of its own making, or of an earlier life's: it clears no other.
-	own       bool
-	proposing bool // the alarm's raising or clearing is on its way
+	ballast   uint64        // bytes; 0: nobody looks
+	asking    bool          // a look is on the snap lane
+	asked     time.Duration // when it was sent there
+	low       bool          // there is too little
+	free      uint64        // at the last look
+	failing   bool          // the last look came to nothing
+	proposing bool          // the raising or clearing of an alarm is on its way
 }
 
 // openSpace decides on the ballast's size. One of another size, or that is not wanted any more, goes.
@@ -166,7 +167,7 @@ func (n *Node) runLow() {
 		"wanted-bytes", clearAt*s.ballast)
 }
 
-// followAlarm sees to it that this node's alarm says what the node knows.
+// followAlarm sees to it that this node's alarm says what the node knows, whoever raised or cleared it.
 func (n *Node) followAlarm() {
 	s := &n.space
 	if n.raw == nil || s.proposing || n.applied < n.caughtUp {
@@ -174,18 +175,18 @@ func (n *Node) followAlarm() {
 	}
 	self := apply.Alarm{Member: n.self.Member, Type: pb.AlarmType_NOSPACE}
 	raised := n.view.HasAlarm(self)
-	action := pb.AlarmRequest_ACTIVATE
 	switch {
 	case s.low && !raised:
-		s.own = true
-	case !s.low && raised && s.own:
-		action = pb.AlarmRequest_DEACTIVATE
-	default:
-		s.own = s.own && raised
-		return
+		n.proposeAlarm(self, pb.AlarmRequest_ACTIVATE)
+	case !s.low && raised:
+		n.proposeAlarm(self, pb.AlarmRequest_DEACTIVATE)
 	}
+}
+
+func (n *Node) proposeAlarm(a apply.Alarm, action pb.AlarmRequest_AlarmAction) {
+	s := &n.space
 	request, err := proto.Marshal(&pb.InternalRaftRequest{
-		Alarm: &pb.AlarmRequest{Action: action, MemberID: self.Member, Alarm: self.Type},
+		Alarm: &pb.AlarmRequest{Action: action, MemberID: a.Member, Alarm: a.Type},
 	})
 	if err != nil {
 		panic("encode an alarm: " + err.Error())
@@ -197,6 +198,24 @@ func (n *Node) followAlarm() {
 			n.logger.Warn("alarm not changed yet", "action", action, "error", err)
 		}
 	}})
+}
+
+// forgetAlarms clears, on the leader, the alarm of a member that has not been heard for long: it is gone, cannot clear it,
+// and must not keep the others from writing. When it is back and its disk still full it raises it again. An alarm of
+// nobody's, under an id that no member has, was raised by hand and stays.
+func (n *Node) forgetAlarms(now time.Duration) {
+	if !n.leads() || n.space.proposing || n.view == nil {
+		return
+	}
+	for _, a := range n.view.AlarmsOf(pb.AlarmType_NOSPACE) {
+		heard := max(n.heard[a.Member], n.stats.leaderSince)
+		member := slices.ContainsFunc(n.view.Members, func(m apply.Member) bool { return m.ID == a.Member })
+		if member && a.Member != n.self.Member && now-heard > alarmPatience*n.cfg.electionTimeout() {
+			n.logger.Warn("alarm cleared of a member that is not heard any more", "member-id", hex(a.Member))
+			n.proposeAlarm(a, pb.AlarmRequest_DEACTIVATE)
+			return
+		}
+	}
 }
 
 // refusesGrowth tells whether a request must not be proposed for want of space: the log says so, or this node's own disk,

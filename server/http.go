@@ -6,6 +6,7 @@ import (
 	"expvar"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -87,10 +88,11 @@ type healthBody struct {
 }
 
 // serveHealth says whether this member can serve reads: linearizable ones, which needs a quorum, or with
-// ?serializable=true its own.
+// ?serializable=true its own; and whether there are alarms, but for those of ?exclude=TYPE.
 func (a *api) serveHealth(w http.ResponseWriter, r *http.Request) {
 	h := healthBody{Health: "true"}
-	if reason := a.unhealthy(r.Context(), r.URL.Query().Get("serializable") == "true"); reason != "" {
+	query := r.URL.Query()
+	if reason := a.unhealthy(r.Context(), query.Get("serializable") == "true", query["exclude"]); reason != "" {
 		h = healthBody{Health: "false", Reason: reason}
 	}
 	body, err := json.Marshal(h)
@@ -109,7 +111,12 @@ func (a *api) serveHealth(w http.ResponseWriter, r *http.Request) {
 }
 
 // unhealthy returns why the member is not healthy, or "".
-func (a *api) unhealthy(ctx context.Context, serializable bool) string {
+func (a *api) unhealthy(ctx context.Context, serializable bool, excluded []string) string {
+	for _, alarm := range a.alarms() {
+		if !slices.Contains(excluded, alarm.Type.String()) {
+			return alarmReason(alarm)
+		}
+	}
 	if !serializable && !a.leadership.hasLeader() {
 		return "RAFT NO LEADER"
 	}

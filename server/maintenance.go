@@ -43,6 +43,9 @@ func (m *maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.Stat
 	if s.Leader == 0 {
 		resp.Errors = append(resp.Errors, rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader))
 	}
+	for _, a := range m.alarms() {
+		resp.Errors = append(resp.Errors, alarmText(a))
+	}
 	if s.DiskStall > 0 {
 		resp.Errors = append(resp.Errors, fmt.Sprintf("disk stalled for %.1f s", s.DiskStall.Seconds()))
 	}

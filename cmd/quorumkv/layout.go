@@ -140,7 +140,7 @@ func writeFolder(dir string, l layout, nodes []*node) error {
 			ListenClientURLs: n.clientURL(), AdvertiseClientURLs: n.clientURL(),
 			ListenPeerURLs: n.peerURL(), AdvertisePeerURLs: n.peerURL(),
 			InitialCluster: strings.Join(members, ","), InitialClusterToken: "local-cluster",
-			LogFormat: "text",
+			LogFormat: "text", DiskBallastBytes: localBallastBytes,
 		})
 		if err != nil {
 			return fmt.Errorf("encode the configuration of %s: %w", n.name, err)
@@ -164,7 +164,11 @@ type nodeConfig struct {
 	InitialCluster      string `yaml:"initial-cluster"`
 	InitialClusterToken string `yaml:"initial-cluster-token"`
 	LogFormat           string `yaml:"log-format"`
+	DiskBallastBytes    int64  `yaml:"disk-ballast-bytes"`
 }
+
+// localBallastBytes is what each node reserves: they share a disk with everything else that its owner does.
+const localBallastBytes = 64 << 20
 
 // replaceFile writes beside the file and renames, so that a full disk leaves the old one whole.
 func replaceFile(path string, data []byte) error {
