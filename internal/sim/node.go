@@ -87,7 +87,7 @@ func (n *node) config(life int) raftnode.Config {
 		HastenElection:  n.w.opt.HastenElection,
 		SnapshotEntries: n.w.opt.SnapshotEntries,
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
-		SegmentBytes:    segmentBytes,
+		SegmentBytes:    n.w.segment(),
 		BallastBytes:    n.w.ballast(),
 		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
 		MaxPending:      n.w.opt.MaxPending,
@@ -272,6 +272,13 @@ func (w *world) ballast() int64 {
 		return ballastBytes
 	}
 	return -1
+}
+
+func (w *world) segment() int64 {
+	if w.opt.FullEvery > 0 {
+		return shortSegmentBytes
+	}
+	return segmentBytes
 }
 
 type clock struct {

@@ -19,8 +19,12 @@ const (
 	trialWrites = 4
 )
 
-// ballastBytes is what a node with a disk that fills up reserves: more than a log segment.
-const ballastBytes = 48 << 10
+// What a node has whose disk fills up: short segments, since it is a new one that finds no space, and a ballast that holds
+// some of them.
+const (
+	shortSegmentBytes = 4 << 10
+	ballastBytes      = 12 << 10
+)
 
 func (w *world) trials() {
 	if w.opt.HangEvery > 0 && len(w.nodes) > 1 {
@@ -180,16 +184,20 @@ func (w *world) planHang() {
 	})
 }
 
-// fill leaves less on a node's disk than it wants to be free, or nothing, for d or until free.
+// fill leaves less on a node's disk than it wants to be free, or nothing, for d or until free. Nothing may mean that
+// somebody else is sooner to take what the node releases.
 func (w *world) fill(n *node, d time.Duration) {
-	left := uint64(0)
-	if w.rng.IntN(2) == 0 {
+	used, left := n.fs.Used(), uint64(0)
+	switch w.rng.IntN(4) {
+	case 0, 1:
 		left = w.rng.Uint64N(2 * ballastBytes)
+	case 2:
+		used -= min(used, ballastBytes)
 	}
 	w.count.Fulls++
 	w.trace.event(w.queue.now, n.index+1, "disk full", left, uint64(d))
 	n.fullUntil = max(n.fullUntil, w.queue.now+d)
-	n.fs.SetCapacity(n.fs.Used() + left)
+	n.fs.SetCapacity(used + left)
 	w.queue.at(n.fullUntil, func() {
 		if w.queue.now >= n.fullUntil {
 			n.free()
