@@ -43,6 +43,9 @@ func (w *world) within(limit time.Duration, done func() bool, what string) {
 	}
 	limit += time.Duration(float64(limit)*w.opt.Drift) + trialHops*w.opt.DelayMean
 	for end := w.queue.now + limit; w.failure == "" && !done(); w.count.Events++ {
+		for _, n := range w.squeezed {
+			n.fs.SetCapacity(n.fs.Used() + ballastBytes)
+		}
 		if !w.queue.step(end) {
 			break
 		}
@@ -114,13 +117,15 @@ func (w *world) settled() bool {
 	return true
 }
 
-// fullTrial fills the disks of one node, or of all: writes are refused with the right error, reads and deletes are not,
+// fullTrial fills the disks of one node, or of all, but for the little that it takes to say so, whatever they free: writes are refused with the right error, reads and deletes are not,
 // and when there is space again writes are accepted.
 func (w *world) fullTrial() {
 	all, one := w.rng.IntN(3) == 0, w.rng.IntN(len(w.nodes))
 	for i, n := range w.nodes {
 		if all || i == one {
-			w.fill(n, w.opt.Heal)
+			w.count.Fulls++
+			w.trace.event(w.queue.now, i+1, "trial: disk full")
+			w.squeezed = append(w.squeezed, n)
 		}
 	}
 	w.within(fullLimit, func() bool { return w.everyNode(func(n *node) bool { return n.view.NoSpace() }) },
@@ -134,9 +139,10 @@ func (w *world) fullTrial() {
 		w.violation("a disk is full: a put ended with %v, a delete was accepted: %t (%v), a read was answered: %t",
 			put.err, del.acked, del.err, get.acked)
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.squeezed {
 		n.free()
 	}
+	w.squeezed = nil
 	w.within(fullLimit, w.writes(1, nil), "disks have space again, and no write was accepted")
 }
 

@@ -29,6 +29,8 @@ type world struct {
 	core    []bool // the nodes that must make progress in the second
 	count   Counts
 	failure string // the first violation; the run ends with it
+	// squeezed are the nodes whose disks are kept nearly full in a trial.
+	squeezed []*node
 }
 
 func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {

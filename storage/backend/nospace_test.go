@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 )
 
 // onWrite puts itself between bbolt and its file. It is called before each write; an error is the write's result, after
@@ -102,6 +104,33 @@ func TestCommitOnAFullDisk(t *testing.T) {
 		}
 		d.Close()
 	}
+}
+
+// What is staged needs no more space to become the state: an installation that has begun comes to its end.
+func TestSwitchOnAFullDisk(t *testing.T) {
+	fsys := newFS(t)
+	d := mustCreate(t, fsys, put(Meta, "index", "1"))
+	var content bytes.Buffer
+	if _, err := copyTo(d, &content); err != nil {
+		t.Fatal(err)
+	}
+	fsys.SetCapacity(fsys.Used())
+	if _, err := Stage(fsys, dir, options(), bytes.NewReader(content.Bytes())); !errors.Is(err, env.ErrNoSpace) {
+		t.Fatalf("staged on a full disk: %v", err)
+	}
+	fsys.SetCapacity(memfs.Unlimited)
+	staged, err := Stage(fsys, dir, options(), &content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys.SetCapacity(fsys.Used())
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = staged.Switch(); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
 }
 
 // A meta page that was written says nothing of whether it is durable: the handle is over, full disk or not.
