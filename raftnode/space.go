@@ -23,7 +23,7 @@ import (
 //     log is executed, on every node alike: no replica ever decides by its own disk.
 //   - The ballast is a file that holds nothing but space. When a write to the log or the state finds none, the ballast goes
 //     and the write is tried again.
-//   - A write to the log that still finds no space waits, and is tried again with every look: nothing of it is written
+//   - A write to the log that still finds no space waits, and is tried again every second: nothing of it is written
 //     yet, nothing acknowledged. To the watchdog (stall.go) that is a disk that hangs. A commit of the state waits likewise
 //     while the log holds what it would have made durable.
 //
@@ -51,6 +51,7 @@ type space struct {
 	ballast   uint64        // bytes; 0: nobody looks
 	asking    bool          // a look is on the snap lane
 	asked     time.Duration // when it was sent there
+	tried     time.Duration // when a write to the log that found no space was tried again
 	low       bool          // there is too little
 	free      uint64        // at the last look
 	failing   bool          // the last look came to nothing
@@ -108,9 +109,14 @@ func retrying(f env.FS, work func() error) error {
 	return err
 }
 
-// tickSpace looks at the volume when it is time.
+// tickSpace looks at the volume when it is time, and tries again what found no space there. The one does not wait for the
+// other: a look may be behind a snapshot that is being copied.
 func (n *Node) tickSpace(now time.Duration) {
 	s := &n.space
+	if n.appends.blocked != nil && n.stall.jobs == 0 && now-s.tried >= spaceInterval {
+		s.tried = now
+		n.appends.blocked()
+	}
 	if s.ballast == 0 && !s.low || s.asking || s.asked != 0 && now-s.asked < spaceInterval {
 		return
 	}
@@ -136,9 +142,6 @@ func (n *Node) tickSpace(now time.Duration) {
 			n.logger.Warn("disk space not known, or not to be reserved", "error", err)
 		}
 		s.failing = err != nil
-		if n.appends.blocked != nil && n.stall.jobs == 0 {
-			n.appends.blocked()
-		}
 	})
 }
 
@@ -228,11 +231,11 @@ func (n *Node) refusesGrowth(request []byte) bool {
 	return proto.Unmarshal(request, r) == nil && apply.Grows(r)
 }
 
-// waitForSpace keeps a write to the log that found none, for the next look at the disk.
+// waitForSpace keeps a write to the log that found none, to try it again.
 func (n *Node) waitForSpace(again func()) {
 	if n.appends.blocked == nil {
 		n.logger.Warn("disk is full: the log waits for space")
 	}
-	n.appends.blocked = again
+	n.appends.blocked, n.space.tried = again, n.env.Clock.Now()
 	n.runLow()
 }

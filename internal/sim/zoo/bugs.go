@@ -315,7 +315,7 @@ var bugs = []Bug{
 		What: "A write to the log that found no space is not tried again: the node has space, and takes nothing any more.",
 		Edits: []Edit{{
 			File: "raftnode/space.go",
-			Old:  "		if n.appends.blocked != nil && n.stall.jobs == 0 {\n			n.appends.blocked()\n		}\n",
+			Old:  "		n.appends.blocked()\n",
 			New:  "",
 		}},
 	},
