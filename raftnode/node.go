@@ -281,7 +281,7 @@ func (n *Node) observe() {
 		n.logger.Info("leader lost", "leader-id", hex(oldLeader), "term", n.term)
 	}
 	if wasLeader && n.role != raft.StateLeader {
-		n.stall.silent = false
+		n.stall.silent, n.stall.handed = false, false
 		n.refuseForeign()
 	}
 	if n.leader != 0 {
