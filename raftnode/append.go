@@ -1,12 +1,14 @@
 package raftnode
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
@@ -37,6 +39,8 @@ type appendQueue struct {
 	installing bool          // that write is a snapshot's
 	idleFrom   time.Duration // when the last write finished
 	sealed     bool          // the last frame has its evidence behind it
+	// blocked repeats the write that found no space; nil if none waits. busy is set while it does.
+	blocked func()
 }
 
 func (q *appendQueue) push(m *raftpb.Message) { q.msgs = append(q.msgs, m) }
@@ -119,18 +123,22 @@ func (n *Node) write(w appendWork) {
 	n.appends.busy = true
 	var took time.Duration
 	var wantsNext bool
-	n.walLane.Do(func() error {
+	n.onWAL(func() error {
 		start := n.env.Clock.Now()
-		err := n.disk.write(w)
+		err := retrying(n.env.FS, func() error { return n.disk.write(w) })
 		took = n.env.Clock.Now() - start
 		wantsNext = n.disk.log.WantsNext()
 		return err
 	}, func(err error) {
-		n.appends.busy = false
-		n.appends.idleFrom = n.env.Clock.Now()
 		if n.stopped {
 			return
 		}
+		if errors.Is(err, env.ErrNoSpace) {
+			n.waitForSpace(func() { n.write(w) }) // and all others behind it
+			return
+		}
+		n.appends.busy, n.appends.blocked = false, nil
+		n.appends.idleFrom = n.env.Clock.Now()
 		if err != nil {
 			n.fail(fmt.Errorf("write-ahead log: %w", err))
 			return
@@ -157,7 +165,8 @@ func (n *Node) prepareSegment() {
 	})
 }
 
-// write makes term and vote durable, then the entries. Nothing of w is answered before it returns.
+// write makes term and vote durable, then the entries. Nothing of w is answered before it returns. After env.ErrNoSpace,
+// when no entry was written, it may be called again.
 func (d *disk) write(w appendWork) error {
 	if err := d.saveHard(w); err != nil {
 		return err
@@ -201,7 +210,7 @@ func (n *Node) sealIdle(now time.Duration) {
 	}
 	q.busy, q.sealed = true, true
 	commit := n.mem.hard.GetCommit()
-	n.walLane.Do(func() error { return n.disk.log.Seal(commit) }, func(err error) {
+	n.onWAL(func() error { return n.disk.log.Seal(commit) }, func(err error) {
 		q.busy = false
 		if n.stopped {
 			return

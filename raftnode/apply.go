@@ -19,6 +19,8 @@ type state struct {
 	machine *apply.Machine
 	// pin is the copy being made, if any. It keeps the file open: whoever closes the file lets it finish first.
 	pin *backend.Pin
+	// retryAt is when a flush is tried again that found the disk full.
+	retryAt time.Duration
 }
 
 func (s *state) close() error {
@@ -51,6 +53,7 @@ type flushState struct {
 	at      time.Duration // when the last flush finished
 	size    int64         // of the file, in bytes
 	inUse   int64         // of these, bytes that hold data
+	noSpace bool          // the last flush found the disk full
 }
 
 // flushed is what one flush left behind.
@@ -58,6 +61,7 @@ type flushed struct {
 	index       uint64
 	size, inUse int64
 	took        time.Duration
+	noSpace     bool // nothing was committed; the other fields are zero
 }
 
 // startApply queues committed entries for the apply lane.
@@ -78,7 +82,7 @@ func (n *Node) startApply(m *raftpb.Message) {
 		}
 		took = n.env.Clock.Now() - start
 		if n.state.machine.FlushDue() {
-			file, err = n.state.flush(n.env.Clock)
+			file, err = n.state.flush(n.env)
 		}
 		return err
 	}, func(err error) {
@@ -93,7 +97,7 @@ func (n *Node) startApply(m *raftpb.Message) {
 			n.cfg.Observe.Apply(took, entries)
 		}
 		n.appliedTo(last, out, took)
-		if file.index > 0 {
+		if file != (flushed{}) {
 			n.flushedTo(file)
 		}
 		for _, r := range m.GetResponses() {
@@ -122,15 +126,24 @@ func (n *Node) appliedTo(index uint64, out apply.Outcome, took time.Duration) {
 	n.serveApplied()
 }
 
-// flush commits everything applied so far to bbolt.
-func (s *state) flush(c env.Clock) (flushed, error) {
-	start := c.Now()
+// flush commits everything applied so far to bbolt. A full disk is no error: the log has all of it, and a flush some time
+// later will do.
+func (s *state) flush(e env.Env) (flushed, error) {
+	start := e.Clock.Now()
+	if start < s.retryAt {
+		return flushed{noSpace: true}, nil
+	}
 	index, _ := s.machine.Applied()
-	if err := s.machine.Flush(); err != nil {
+	err := retrying(e.FS, s.machine.Flush)
+	if errors.Is(err, env.ErrNoSpace) && s.db.Usable() {
+		s.retryAt = start + spaceInterval
+		return flushed{noSpace: true}, nil
+	}
+	if err != nil {
 		return flushed{}, fmt.Errorf("commit state at index %d: %w", index, err)
 	}
 	f := s.measure()
-	f.took = c.Now() - start
+	f.took = e.Clock.Now() - start
 	return f, nil
 }
 
@@ -145,15 +158,15 @@ func (n *Node) flushIdle(now time.Duration) {
 	if n.raw == nil || n.flush.queued || n.flush.durable >= n.applied || now-n.flush.at < flushInterval {
 		return
 	}
-	n.flushNow(func() {})
+	n.flushNow(func(bool) {})
 }
 
-// flushNow commits the state and then runs done, unless the node stopped meanwhile.
-func (n *Node) flushNow(done func()) {
+// flushNow commits the state and then runs done, unless the node stopped meanwhile; durable is false if there was no space.
+func (n *Node) flushNow(done func(durable bool)) {
 	n.flush.queued = true
 	var file flushed
 	n.applyLane.Do(func() (err error) {
-		file, err = n.state.flush(n.env.Clock)
+		file, err = n.state.flush(n.env)
 		return err
 	}, func(err error) {
 		n.flush.queued = false
@@ -165,11 +178,19 @@ func (n *Node) flushNow(done func()) {
 			return
 		}
 		n.flushedTo(file)
-		done()
+		done(!file.noSpace)
 	})
 }
 
 func (n *Node) flushedTo(f flushed) {
+	if f.noSpace && !n.flush.noSpace {
+		n.logger.Warn("disk is full: the state is not committed for now, the log has it")
+		n.runLow()
+	}
+	n.flush.noSpace = f.noSpace
+	if f.noSpace {
+		return
+	}
 	n.flush.at = n.env.Clock.Now()
 	n.flush.durable = max(n.flush.durable, f.index)
 	n.flush.size, n.flush.inUse = f.size, f.inUse

@@ -71,14 +71,22 @@ func (n *Node) openFiles() error {
 		return err
 	}
 	n.self = apply.RequestID{Member: n.identity.MemberID, Epoch: hard.BootEpoch}
-	if err := n.openState(); err != nil {
+	if err := n.openSpace(); err != nil {
+		return err
+	}
+	if err := retrying(n.env.FS, n.openState); err != nil {
 		return err
 	}
 	applied := uint64(0)
 	if n.state.machine != nil {
 		applied, _ = n.state.machine.Applied()
 	}
-	log, rec, err := wal.Open(n.env.FS, walDir, walConfig(n.cfg, n.identity), applied)
+	var log *wal.Log
+	var rec wal.Recovered
+	err = retrying(n.env.FS, func() (err error) {
+		log, rec, err = wal.Open(n.env.FS, walDir, walConfig(n.cfg, n.identity), applied)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("open write-ahead log: %w", err)
 	}

@@ -26,7 +26,7 @@ func (n *Node) compactLog() {
 	}
 	n.mem.compact(index)
 	n.logger.Debug("log compacted", "index", index, "durable", n.flush.durable)
-	n.walLane.Do(func() error { return n.disk.log.Compact(index) }, func(err error) {
+	n.onWAL(func() error { return n.disk.log.Compact(index) }, func(err error) {
 		if err != nil && !n.stopped {
 			n.fail(fmt.Errorf("remove log segments up to index %d: %w", index, err))
 		}
@@ -80,7 +80,7 @@ func (n *Node) compactPhysically() {
 	n.applyLane.Do(func() (err error) {
 		finished = n.state.machine.CompactStep()
 		if n.state.machine.FlushDue() { // nobody else flushes while nothing is applied
-			file, err = n.state.flush(n.env.Clock)
+			file, err = n.state.flush(n.env)
 		}
 		return err
 	}, func(err error) {
@@ -91,14 +91,18 @@ func (n *Node) compactPhysically() {
 		case err != nil:
 			n.fail(err)
 			return
-		case file.index > 0:
+		case file != (flushed{}):
 			n.flushedTo(file)
 		}
 		switch {
 		case !c.done:
 			c.waiters = append(waiters, c.waiters...)
 		case len(waiters) > 0:
-			n.flushNow(func() {
+			n.flushNow(func(durable bool) {
+				if !durable {
+					c.waiters = append(waiters, c.waiters...)
+					return
+				}
 				for _, w := range waiters {
 					w()
 				}

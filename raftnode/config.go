@@ -31,12 +31,22 @@ type Config struct {
 	// RequestTimeout bounds proposals and linearizable reads. Default 5 s + 2 election timeouts, as in etcd.
 	RequestTimeout time.Duration
 
+	// StallTimeout is how long a write to the log may take before the disk counts as stalled: a leader then hands over,
+	// and nobody stands for election. Default 1 s, at least a tick. Too short: leaders change at each hiccup of the disk. Too long: writes
+	// wait as long behind a leader whose disk hangs.
+	StallTimeout time.Duration
+
 	// SnapshotEntries is how many entries are applied between two compactions of the log. Default 10,000.
 	SnapshotEntries uint64
 	// CatchUpEntries stay in the log for slow followers; one that is further behind gets a snapshot. Default 5,000.
 	CatchUpEntries uint64
 	// LogBytes bounds the memory that the log's entries take, whatever their number. Default 256 MiB.
 	LogBytes uint64
+	// BallastBytes is the size of the file that is given up when the disk is full, and the measure of when it nearly is;
+	// see space.go. Default: 2 % of the volume, from 64 MiB to 1 GiB, at most a sixteenth of the volume. Negative: no
+	// ballast, and nobody looks at the space that is left. Too small: there is no room to delete and compact in. Too
+	// large: writes are refused while there is space.
+	BallastBytes int64
 	// SegmentBytes is the size of a log file. Default 64 MiB.
 	SegmentBytes int64
 	// ChunkBytes is the size of one piece of a snapshot on the wire. Default 512 KiB.
@@ -76,6 +86,8 @@ type Config struct {
 type Observer struct {
 	WALSync       func(time.Duration)
 	BackendCommit func(time.Duration)
+	// DiskStall hears how long a stall of the log's disk took, once it is over.
+	DiskStall func(time.Duration)
 	// Apply hears of every batch of entries that was applied, in order, before anybody is answered for it.
 	Apply    func(d time.Duration, entries []*raftpb.Entry)
 	Snapshot func(time.Duration)
@@ -83,6 +95,7 @@ type Observer struct {
 
 const (
 	defaultTick            = 100 * time.Millisecond
+	defaultStallTimeout    = time.Second
 	defaultElectionTicks   = 10
 	defaultSnapshotEntries = 10_000
 	defaultCatchUpEntries  = 5_000
@@ -132,6 +145,7 @@ func (c *Config) validate() error {
 	def(&c.Tick, defaultTick)
 	def(&c.ElectionTicks, defaultElectionTicks)
 	def(&c.RequestTimeout, requestTimeoutBase+requestTimeoutElections*c.electionTimeout())
+	def(&c.StallTimeout, max(defaultStallTimeout, c.Tick))
 	def(&c.SnapshotEntries, defaultSnapshotEntries)
 	def(&c.CatchUpEntries, defaultCatchUpEntries)
 	def(&c.LogBytes, defaultLogBytes)
@@ -154,6 +168,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("config without Failed: nobody would hear of a broken disk")
 	case c.Tick <= 0:
 		return fmt.Errorf("tick of %s: must be positive", c.Tick)
+	case c.StallTimeout < c.Tick:
+		return fmt.Errorf("stall timeout of %s: must be at least a tick, %s", c.StallTimeout, c.Tick)
 	case c.ElectionTicks < minElectionTicks:
 		return fmt.Errorf("election after %d ticks: must be at least %d", c.ElectionTicks, minElectionTicks)
 	case c.MaxPending > apply.DedupeWindow/maxPendingFractionOfDedup:

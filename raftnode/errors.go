@@ -15,7 +15,7 @@ var (
 	ErrTimeoutConnectionLost = errors.New("request timed out, possibly due to connection lost")
 	// ErrTooManyRequests: refused before it was proposed; it will not take effect.
 	ErrTooManyRequests = errors.New("too many requests")
-	// ErrNoSpace: refused before it was proposed, the store's quota is used up.
+	// ErrNoSpace: refused before it was proposed, the store's quota or the disk of a member is used up.
 	ErrNoSpace = errors.New("database space exceeded")
 	// ErrTooLarge: refused before it was proposed, the encoded request is over the limit.
 	ErrTooLarge = errors.New("request is too large")

@@ -333,6 +333,25 @@ func putRequest(key, value string) []byte {
 	return b
 }
 
+func deleteRequest(key string) []byte {
+	b, err := proto.Marshal(&pb.InternalRaftRequest{DeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func alarmRequest(action string, member uint64) []byte {
+	b, err := proto.Marshal(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{
+		Action: pb.AlarmRequest_AlarmAction(pb.AlarmRequest_AlarmAction_value[action]), MemberID: member,
+		Alarm: pb.AlarmType_NOSPACE,
+	}})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 func compactRequest(rev int64) []byte {
 	b, err := proto.Marshal(&pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: rev}})
 	if err != nil {

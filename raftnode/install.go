@@ -53,12 +53,19 @@ func (n *Node) install(w appendWork) {
 		return
 	}
 	reset := wal.Snapshot{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: meta.GetConfState()}
-	n.walLane.Do(func() error {
+	n.onWAL(func() error {
 		if err := n.disk.saveHard(w); err != nil {
 			return err
 		}
-		return n.disk.log.Append(wal.Record{Reset: &reset, Entries: w.entries, Commit: w.commit}, true)
+		return retrying(n.env.FS, func() error {
+			return n.disk.log.Append(wal.Record{Reset: &reset, Entries: w.entries, Commit: w.commit}, true)
+		})
 	}, func(err error) {
+		if errors.Is(err, env.ErrNoSpace) {
+			n.waitForSpace(func() { n.install(w) })
+			return
+		}
+		n.appends.blocked = nil
 		if err != nil {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return
@@ -176,12 +183,17 @@ func (n *Node) installRestored(from uint64) {
 		})
 		return
 	}
-	n.walLane.Do(func() error {
+	n.onWAL(func() error {
 		if keep {
 			return nil
 		}
-		return n.disk.log.Append(wal.Record{Reset: &reset}, true)
+		return retrying(n.env.FS, func() error { return n.disk.log.Append(wal.Record{Reset: &reset}, true) })
 	}, func(err error) {
+		if errors.Is(err, env.ErrNoSpace) {
+			n.waitForSpace(func() { n.installRestored(from) })
+			return
+		}
+		n.appends.blocked = nil
 		if err != nil {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return

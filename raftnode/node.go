@@ -54,6 +54,8 @@ type Node struct {
 	staged     *staged
 	transfer   *transfer
 	leases     leases
+	stall      stall
+	space      space
 	heard      map[uint64]time.Duration // when a peer was last heard
 
 	stats     Stats
@@ -183,6 +185,9 @@ func (n *Node) route(m *raftpb.Message) {
 			// receiver would have to refuse that name; the reader asks again by itself.
 			return
 		}
+		if n.withheld(m) {
+			return
+		}
 		if m.GetType() == raftpb.MsgSnap {
 			n.snapshotOffered(m)
 		}
@@ -246,6 +251,9 @@ func (n *Node) receiveRaft(m *raftpb.Message) {
 		n.fetchSnapshot(m.GetFrom(), m)
 		return
 	}
+	if m.GetType() == raftpb.MsgTimeoutNow && n.stall.length > 0 {
+		return // it cannot lead; who asked will ask another
+	}
 	n.leases.sawEntries(m)
 	// An error means a message from a node that is not (or no longer) a peer: raft ignores it and so do we.
 	_ = n.raw.Step(m)
@@ -273,6 +281,7 @@ func (n *Node) observe() {
 		n.logger.Info("leader lost", "leader-id", hex(oldLeader), "term", n.term)
 	}
 	if wasLeader && n.role != raft.StateLeader {
+		n.stall.silent, n.stall.handed = false, false
 		n.refuseForeign()
 	}
 	if n.leader != 0 {
@@ -292,7 +301,8 @@ func (n *Node) tick() {
 	}
 	n.stopTick = n.env.Clock.After(n.cfg.Tick, n.tick)
 	now := n.env.Clock.Now()
-	if n.raw != nil {
+	n.tickStall()
+	if n.raw != nil && !n.standsStill() {
 		n.raw.Tick()
 	}
 	n.pending.expire(now, n.timeoutError)
@@ -302,6 +312,8 @@ func (n *Node) tick() {
 	n.sealIdle(now)
 	n.flushIdle(now)
 	n.compactPhysically()
+	n.tickSpace(now)
+	n.forgetAlarms(now)
 	n.snapshotTick(now)
 	n.fetchTick(now)
 	n.transferTick()

@@ -16,6 +16,7 @@ type Proposal struct {
 	started  time.Duration
 	deadline time.Duration
 	sent     bool // proposed here or forwarded: from now on only the log knows the outcome
+	again    bool // and it was sent before, to a leader that was lost
 	finished bool
 }
 

@@ -28,6 +28,10 @@ func (n *Node) Propose(p *Proposal) {
 		n.stats.ProposalsFailed++
 		p.Done(apply.Response{}, ErrTooManyRequests)
 		return
+	case n.refusesGrowth(p.Request):
+		n.stats.ProposalsFailed++
+		p.Done(apply.Response{}, ErrNoSpace)
+		return
 	}
 	n.self.Counter++
 	p.id = n.self
@@ -160,6 +164,10 @@ func (n *Node) forwarded(from uint64, f *peerpb.Forward) {
 			n.refuse(from, f.GetCommands()[i:], peerpb.ForwardRefused_OVERLOADED)
 			return
 		}
+		if n.refusesGrowth(c.GetRequest()) {
+			n.refuse(from, f.GetCommands()[i:i+1], peerpb.ForwardRefused_NO_SPACE)
+			continue
+		}
 		n.enqueue(queued{Command: apply.Command{ID: requestID(c.GetId()), Request: c.GetRequest()}})
 	}
 }
@@ -194,15 +202,18 @@ func (n *Node) forwardRefused(r *peerpb.ForwardRefused) {
 		if p == nil || requestID(id) != p.id || !p.sent {
 			continue
 		}
-		switch r.GetReason() {
-		case peerpb.ForwardRefused_OVERLOADED:
-			n.stats.ProposalsFailed++
-			n.pending.finish(p.id.Counter, apply.Response{}, ErrTooManyRequests)
-		case peerpb.ForwardRefused_NO_SPACE:
-			n.stats.ProposalsFailed++
+		if r.GetReason() == peerpb.ForwardRefused_NOT_LEADER {
+			continue // it goes out again with the next leader that this node hears of (requeueSent)
+		}
+		n.stats.ProposalsFailed++
+		switch {
+		case p.again:
+			// An earlier leader's log may hold it: a refusal would promise that it does nothing.
+			n.pending.finish(p.id.Counter, apply.Response{}, ErrTimeoutLeaderLost)
+		case r.GetReason() == peerpb.ForwardRefused_NO_SPACE:
 			n.pending.finish(p.id.Counter, apply.Response{}, ErrNoSpace)
 		default:
-			// The sender does not lead. It goes out again with the next leader this node hears of (requeueSent).
+			n.pending.finish(p.id.Counter, apply.Response{}, ErrTooManyRequests)
 		}
 	}
 }
@@ -213,7 +224,7 @@ func (n *Node) requeueSent() {
 	var again []queued
 	for _, p := range n.pending.order {
 		if p.sent && !p.finished {
-			p.sent = false
+			p.sent, p.again = false, true
 			n.qbytes += len(p.Request)
 			again = append(again, queued{Command: apply.Command{ID: p.id, Request: p.Request}, own: p})
 		}

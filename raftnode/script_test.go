@@ -24,6 +24,8 @@ import (
 //	put N KEY=VALUE ...                  proposes puts on a node, all before its loop turns
 //	fill N n=N [bytes=N]                 puts one after the other, each its own entry
 //	compact N rev=N [await]              gives up history, and waits until it is gone from the node's file
+//	delete N KEY ...                     deletes keys
+//	alarm N ACTION of=N                  what a client does by hand: ACTIVATE or DEACTIVATE NOSPACE of a node
 //	cancel N KEY                         the client of that put or get goes away
 //	get N KEY ...                        linearizable reads
 //	grant N ID ttl=N, revoke N ID        proposes to make or to end leases
@@ -46,6 +48,7 @@ import (
 //	crash-at N kind=KIND name=PREFIX     crashes at the next such file operation
 //	fail N kind=KIND name=PREFIX [once]  such file operations return an error
 //	works N                              nothing fails any more
+//	disk N free=N                        so many bytes are free on a node's disk, whatever it holds
 //	remove N NAME, rot N NAME at=N, files N [DIR]
 //	status NODES
 //	trace on|off                         tells also what is sent, synced and renamed
@@ -76,7 +79,7 @@ type script struct {
 }
 
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
-	cfg := raftnode.Config{SegmentBytes: 64 << 10}
+	cfg := raftnode.Config{SegmentBytes: 64 << 10, BallastBytes: -1}
 	for _, a := range d.CmdArgs {
 		v := uint64(number(t, d, a.Key, 0))
 		switch a.Key {
@@ -99,6 +102,8 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			cfg.SegmentBytes = int64(v)
 		case "chunk-bytes":
 			cfg.ChunkBytes = int(v)
+		case "ballast-bytes":
+			cfg.BallastBytes = int64(v)
 		case "batch-commands":
 			cfg.BatchCommands = int(v)
 		default:
@@ -130,6 +135,14 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 			c.settle()
 			n.raft.AwaitCompaction(func() { n.say("compaction is in the file") })
 		}
+	case "delete":
+		n := s.up(t, d)
+		for _, a := range d.CmdArgs[1:] {
+			n.propose("delete "+a.Key, deleteRequest(a.Key))
+		}
+	case "alarm":
+		n, action := s.up(t, d), d.CmdArgs[1].Key
+		n.propose("alarm", alarmRequest(action, uint64(number(t, d, "of", 0))))
 	case "cancel":
 		s.requests[d.CmdArgs[1].Key]()
 	case "get":
@@ -190,6 +203,15 @@ func (s *script) status(n *node) {
 	}
 	if !st.Ready {
 		text += ", not ready"
+	}
+	if st.DiskStall > 0 {
+		text += fmt.Sprintf(", disk stalled for %v", st.DiskStall)
+	}
+	if n.view != nil && len(n.view.Alarms) > 0 {
+		text += ", alarms"
+		for _, a := range n.view.Alarms {
+			text += fmt.Sprintf(" %s of n%d", a.Type, a.Member)
+		}
 	}
 	if st.Pending > 0 {
 		text += fmt.Sprintf(", %d writes pending", st.Pending)
@@ -297,6 +319,8 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 			}
 			return errors.New("input/output error")
 		}
+	case "disk":
+		n.fs.SetCapacity(n.fs.Used() + uint64(number(t, d, "free", 0)))
 	case "works":
 		n.fault = nil
 	case "remove":

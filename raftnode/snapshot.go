@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
@@ -86,10 +87,13 @@ func (n *Node) makeSnapshot() {
 		read *snap.Reader
 	)
 	n.applyLane.Do(func() error {
-		if _, err := n.state.flush(n.env.Clock); err != nil {
+		file, err := n.state.flush(n.env)
+		if err != nil {
 			return err
 		}
-		var err error
+		if file.noSpace {
+			return fmt.Errorf("commit the state: %w", env.ErrNoSpace)
+		}
 		meta.Index, meta.Term = n.state.machine.Applied()
 		meta.ConfState = n.state.machine.ConfState()
 		pin, err = n.state.db.Pin()
@@ -101,7 +105,11 @@ func (n *Node) makeSnapshot() {
 			if pin != nil {
 				pin.Close()
 			}
-			if err != nil && !n.stopped {
+			switch {
+			case err == nil || n.stopped:
+			case errors.Is(err, env.ErrNoSpace):
+				n.logger.Warn("snapshot not made", "error", err)
+			default:
 				n.fail(err)
 			}
 			return

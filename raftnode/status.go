@@ -16,6 +16,7 @@ type Stats struct {
 	LeasesGranted   uint64 // by the log, whoever asked
 	LeasesRevoked   uint64 // expired ones included
 	LeasesExpired   uint64 // by this node as the leader
+	DiskStalls      uint64 // of the log's disk
 
 	leaderSince time.Duration
 }
@@ -37,6 +38,8 @@ type Status struct {
 	Watchers            int   // open on this node
 	FileBytes           int64 // size of the state file at the last flush
 	FileBytesInUse      int64 // of these, the bytes that hold data
+	// DiskStall is how long a write to the log has been under way, when that is too long; else 0.
+	DiskStall time.Duration
 	Stats
 }
 
@@ -54,6 +57,7 @@ func (n *Node) Status() Status {
 		Restoring: n.raw == nil,
 		Pending:   n.pending.len(),
 		Watchers:  n.watches.Watchers(),
+		DiskStall: n.stall.length,
 		Stats:     n.stats,
 
 		FileBytes:      n.flush.size,

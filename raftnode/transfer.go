@@ -61,6 +61,9 @@ func (n *Node) bestTransferee(tried []uint64) uint64 {
 		if id == n.self.Member || !slices.Contains(voters, id) || slices.Contains(tried, id) || !n.hears(id, now) {
 			return
 		}
+		if n.appends.blocked != nil && pr.Match <= n.mem.last() {
+			return // it may have no space either: only one that stored what this node could not is better off
+		}
 		// Equal matches fall to the lower id, so that the order of the visit does not count.
 		if best == 0 || pr.Match > match || (pr.Match == match && id < best) {
 			best, match = id, pr.Match

@@ -2,22 +2,49 @@ package server
 
 import (
 	"context"
+	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
 )
 
-// Alarm lists the alarms of the cluster: none, for nothing here raises one yet. A full store refuses what would grow it,
-// at the moment and without an alarm, and takes writes again once there is room. Raising and clearing alarms by hand is
-// refused rather than forgotten.
+// Alarm lists, raises and clears alarms. What is wrong with a member's disk the members say themselves, and take back; by
+// hand one may be cleared that nobody takes back, or writes be stopped, with an alarm that is no member's.
 func (m *maintenanceServer) Alarm(ctx context.Context, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
-	if r.Action != pb.AlarmRequest_GET {
-		return nil, status.Errorf(codes.Unimplemented, "etcdserver: alarms cannot be raised or cleared by hand yet")
+	if r.Action == pb.AlarmRequest_GET {
+		v, err := m.view(ctx, false)
+		if err != nil {
+			return nil, toStatus(err)
+		}
+		return &pb.AlarmResponse{
+			Header: m.header.fill(&pb.ResponseHeader{Revision: v.KV.Revision()}),
+			Alarms: apply.AlarmMembers(v.AlarmsOf(r.Alarm)),
+		}, nil
 	}
-	v, err := m.view(ctx, false)
+	resp, err := m.node.Propose(ctx, &pb.InternalRaftRequest{Alarm: r})
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return &pb.AlarmResponse{Header: m.header.fill(&pb.ResponseHeader{Revision: v.KV.Revision()})}, nil
+	resp.Alarm.Header = m.header.fill(resp.Alarm.Header)
+	return resp.Alarm, nil
 }
+
+// alarms are those that this member knows of.
+func (a *api) alarms() []apply.Alarm {
+	if v := a.node.View(); v != nil {
+		return v.Alarms
+	}
+	return nil
+}
+
+// alarmText is an alarm as Status lists it: without a member if it is nobody's.
+func alarmText(a apply.Alarm) string {
+	if a.Member == 0 {
+		return "alarm:" + a.Type.String()
+	}
+	return fmt.Sprintf("memberID:%d alarm:%s", a.Member, a.Type)
+}
+
+// alarmReason is what /health says of an alarm.
+func alarmReason(a apply.Alarm) string { return "ALARM " + a.Type.String() }

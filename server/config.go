@@ -108,8 +108,14 @@ type Config struct {
 	// slow followers; default 5,000, which 0 stands for. A follower further behind needs a whole snapshot.
 	SnapshotCatchUpEntries uint64
 	// QuotaBackendBytes (--quota-backend-bytes) bounds the live bytes of the store; above it the member takes no
-	// writes but deletions. Default 2 GiB, which 0 stands for; negative is no bound, and a full disk then stops the member.
+	// writes but deletions. Default 2 GiB, which 0 stands for; negative is no bound but the disk.
 	QuotaBackendBytes int64
+
+	// DiskBallastBytes (--disk-ballast-bytes) is the size of a file in DataDir that the member gives up when the disk is
+	// full, so that it has room to delete and compact in. With less than twice as much free the cluster takes no writes that
+	// grow it, until three times as much is. Default 2 % of the volume, from 64 MiB to 1 GiB but at most a sixteenth, which
+	// 0 stands for; negative is no ballast, and a full disk is then noticed only when a write fails.
+	DiskBallastBytes int64
 
 	// MaxRequestBytes (--max-request-bytes) bounds one client request; default 1,572,864, at most 64 MiB. Large
 	// requests hold up all others behind them: above 10 MiB expect elections under load.

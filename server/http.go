@@ -6,6 +6,7 @@ import (
 	"expvar"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,9 +89,11 @@ type healthBody struct {
 }
 
 // serveHealth says whether this member can serve reads: linearizable ones, which needs a quorum, or with
-// ?serializable=true its own. The faults of a drill are told, and are no failure by themselves.
+// ?serializable=true its own; and whether there are alarms, but for those of ?exclude=TYPE. The faults of a drill are told,
+// and are no failure by themselves.
 func (a *api) serveHealth(w http.ResponseWriter, r *http.Request) {
-	reason, drill := a.unhealthy(r.Context(), r.URL.Query().Get("serializable") == "true"), a.drills.notice()
+	query := r.URL.Query()
+	reason, drill := a.unhealthy(r.Context(), query.Get("serializable") == "true", query["exclude"]), a.drills.notice()
 	h := healthBody{Health: "true", Reason: drill}
 	if reason != "" {
 		h = healthBody{Health: "false", Reason: strings.TrimSuffix(reason+"; "+drill, "; ")}
@@ -111,7 +114,12 @@ func (a *api) serveHealth(w http.ResponseWriter, r *http.Request) {
 }
 
 // unhealthy returns why the member is not healthy, or "".
-func (a *api) unhealthy(ctx context.Context, serializable bool) string {
+func (a *api) unhealthy(ctx context.Context, serializable bool, excluded []string) string {
+	for _, alarm := range a.alarms() {
+		if !slices.Contains(excluded, alarm.Type.String()) {
+			return alarmReason(alarm)
+		}
+	}
 	if !serializable && !a.leadership.hasLeader() {
 		return "RAFT NO LEADER"
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -41,6 +42,12 @@ func (m *maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.Stat
 	}
 	if s.Leader == 0 {
 		resp.Errors = append(resp.Errors, rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader))
+	}
+	for _, a := range m.alarms() {
+		resp.Errors = append(resp.Errors, alarmText(a))
+	}
+	if s.DiskStall > 0 {
+		resp.Errors = append(resp.Errors, fmt.Sprintf("disk stalled for %.1f s", s.DiskStall.Seconds()))
 	}
 	if n := m.drills.notice(); n != "" {
 		resp.Errors = append(resp.Errors, n)

@@ -9,9 +9,10 @@ import (
 	"github.com/quorumkv/quorumkv/raftnode"
 )
 
-// nodeMetrics are the durations that only the node can measure. Names are etcd's; alerts depend on them.
+// nodeMetrics are the durations that only the node can measure. Names are etcd's where it has the same; alerts depend on
+// them.
 type nodeMetrics struct {
-	walSync, backendCommit, apply, snapshot prometheus.Observer
+	walSync, backendCommit, apply, snapshot, diskStall prometheus.Observer
 }
 
 func newNodeMetrics(r prometheus.Registerer) *nodeMetrics {
@@ -31,6 +32,8 @@ func newNodeMetrics(r prometheus.Registerer) *nodeMetrics {
 			"Time to apply one batch of committed entries.", 0.0001, 20),
 		snapshot: histogram("etcd_disk_backend_snapshot_duration_seconds",
 			"Time to copy the state file for a follower.", 0.01, 17),
+		diskStall: histogram("quorumkv_disk_stall_duration_seconds",
+			"Time that a write to the log hung, once it was too long and is over.", 1, 12),
 	}
 }
 
@@ -39,6 +42,7 @@ func (m *nodeMetrics) observer() raftnode.Observer {
 		WALSync:       func(d time.Duration) { m.walSync.Observe(d.Seconds()) },
 		BackendCommit: func(d time.Duration) { m.backendCommit.Observe(d.Seconds()) },
 		Apply:         func(d time.Duration, _ []*raftpb.Entry) { m.apply.Observe(d.Seconds()) },
+		DiskStall:     func(d time.Duration) { m.diskStall.Observe(d.Seconds()) },
 		Snapshot:      func(d time.Duration) { m.snapshot.Observe(d.Seconds()) },
 	}
 }

@@ -51,6 +51,10 @@ var (
 	descLeasesRevoked = desc("etcd_debugging_lease_revoked_total", "Leases that were revoked or expired, as this member saw it.")
 	descLeasesExpired = desc("etcd_debugging_server_lease_expired_total", "Leases that this member let expire as the leader.")
 
+	descAlarms     = desc("etcd_debugging_server_alarms", "Alarms that are raised: 1 for each.", "server_id", "alarm_type")
+	descDiskStalls = desc("quorumkv_disk_stalls_total", "Times that a write to the log hung for too long.")
+	descDiskStall  = desc("quorumkv_disk_stalled_seconds", "How long a write to the log has been hanging; 0: it does not.")
+
 	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
 	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
 )
@@ -62,7 +66,7 @@ func (s scrape) Describe(ch chan<- *prometheus.Desc) {
 		descFailed, descSlowReads, descQuota, descVersion, descGoVersion, descCluster, descID,
 		descSize, descInUse, descKeys, descRevision, descCompact, descWatchers, descFDUsed, descFDLimit,
 		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
-		descLeasesGranted, descLeasesRevoked, descLeasesExpired,
+		descLeasesGranted, descLeasesRevoked, descLeasesExpired, descDiskStalls, descDiskStall, descAlarms,
 	} {
 		ch <- d
 	}
@@ -89,6 +93,8 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	count(descLeasesGranted, status.LeasesGranted)
 	count(descLeasesRevoked, status.LeasesRevoked)
 	count(descLeasesExpired, status.LeasesExpired)
+	count(descDiskStalls, status.DiskStalls)
+	gauge(descDiskStall, status.DiskStall.Seconds())
 	gauge(descQuota, float64(s.quota))
 	gauge(descVersion, 1, version.Version)
 	gauge(descGoVersion, 1, runtime.Version())
@@ -100,6 +106,9 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge(descSize, float64(total))
 	gauge(descInUse, float64(inUse))
 	if v := s.node.View(); v != nil {
+		for _, a := range v.Alarms {
+			gauge(descAlarms, 1, strconv.FormatUint(a.Member, 16), a.Type.String())
+		}
 		gauge(descKeys, float64(v.KV.Keys()))
 		gauge(descRevision, float64(v.KV.Revision()))
 		gauge(descCompact, float64(v.KV.CompactRevision()))

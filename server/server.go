@@ -131,6 +131,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		HastenElection:   s.cfg.InitialElectionTickAdvance,
 		SnapshotEntries:  s.cfg.SnapshotCount,
 		CatchUpEntries:   s.cfg.SnapshotCatchUpEntries,
+		BallastBytes:     s.cfg.DiskBallastBytes,
 		Backend:          backend.Options{MapBytes: mapBytes},
 		ProgressInterval: s.cfg.WatchProgressNotifyInterval,
 		Logger:           s.logger.Named("raftnode"),

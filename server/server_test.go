@@ -21,7 +21,7 @@ import (
 // anyPort is a configuration for a member alone, on free ports.
 func anyPort(t *testing.T) Config {
 	cfg := DefaultConfig()
-	cfg.DataDir = t.TempDir()
+	cfg.DataDir, cfg.DiskBallastBytes = t.TempDir(), 1<<20
 	free := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	cfg.ListenClientURLs, cfg.AdvertiseClientURLs = []url.URL{free}, []url.URL{free}
 	cfg.ListenPeerURLs = []url.URL{free}

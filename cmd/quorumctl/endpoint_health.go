@@ -113,7 +113,7 @@ func alarmHint(text string) string {
 	case strings.Contains(text, pb.AlarmType_CORRUPT.String()):
 		return "a member's data differs from the others'; compare them with `quorumctl endpoint hashkv --cluster`"
 	case strings.Contains(text, pb.AlarmType_NOSPACE.String()):
-		return "the space is used up; delete keys and compact, or raise --quota-backend-bytes of the servers"
+		return "the space is used up; `quorumctl alarm list` says on whose disk: free some there, or delete keys and compact"
 	default:
 		return "it answers reads, but something is wrong; its log may say more"
 	}

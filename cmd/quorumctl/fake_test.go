@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -268,7 +269,12 @@ func (f *fake) Alarm(_ context.Context, r *pb.AlarmRequest) (*pb.AlarmResponse, 
 	defer f.mu.Unlock()
 	answer := &pb.AlarmResponse{Header: fakeHeader()}
 	for _, a := range f.alarms {
-		answer.Alarms = append(answer.Alarms, &pb.AlarmMember{MemberID: 0x8e9e05c52164694d, Alarm: a})
+		if r.Alarm == pb.AlarmType_NONE || r.Alarm == a {
+			answer.Alarms = append(answer.Alarms, &pb.AlarmMember{MemberID: 0x8e9e05c52164694d, Alarm: a})
+		}
+	}
+	if r.Action == pb.AlarmRequest_DEACTIVATE {
+		f.alarms = slices.DeleteFunc(f.alarms, func(a pb.AlarmType) bool { return a == r.Alarm })
 	}
 	return answer, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // TestExamples executes every example of every help page: what the help shows must work. Commands that run until they are
@@ -35,7 +37,11 @@ func TestExamples(t *testing.T) {
 			if e.args[0] == "elect" || e.args[0] == "lock" && !slices.Contains(e.args, "--") {
 				interruptOnOutput(a)
 			}
+			if e.args[0] == "alarm" {
+				f.raise(pb.AlarmType_NOSPACE)
+			}
 			code := a.run(e.args)
+			f.raise()
 			if !slices.Contains(exampleCodes(e), code) || stdout.Len() == 0 && code != exitInvalidInput {
 				t.Errorf("%q: exit code %d, %d bytes of output\n%s", e.args, code, stdout.Len(), stderr.String())
 			}

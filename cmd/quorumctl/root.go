@@ -47,7 +47,7 @@ func (a *app) newRoot() *cobra.Command {
 	root.SetHelpCommandGroupID(groupUtility)
 	root.AddCommand(
 		a.newPut(), a.newGet(), a.newDel(), a.newTxn(), a.newCompaction(), a.newWatch(), a.newLease(),
-		a.newEndpoint(), a.newMember(), a.newMoveLeader(), a.newDrill(),
+		a.newEndpoint(), a.newMember(), a.newMoveLeader(), a.newAlarm(), a.newDrill(),
 		a.newLock(), a.newElect(),
 		a.newMakeMirror(), a.newCheck(),
 		a.newVersion(), a.newCompletion(), a.newOptions(),

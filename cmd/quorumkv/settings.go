@@ -49,6 +49,8 @@ var settings = []setting{
 		func(c *server.Config) value { return numberValue[uint64]{&c.SnapshotCatchUpEntries} }},
 	{"quota-backend-bytes", "bytes", "live bytes above which only deletions are taken; negative: no limit",
 		func(c *server.Config) value { return numberValue[int64]{&c.QuotaBackendBytes} }},
+	{"disk-ballast-bytes", "bytes", "space kept for a full disk; 0: 2 % of the volume, at most 1 GiB; negative: none",
+		func(c *server.Config) value { return numberValue[int64]{&c.DiskBallastBytes} }},
 
 	{"max-request-bytes", "bytes", "largest client request",
 		func(c *server.Config) value { return numberValue[uint]{&c.MaxRequestBytes} }},

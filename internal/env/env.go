@@ -69,6 +69,9 @@ type FS interface {
 	Open(name string) (File, error)
 	// Create makes (or empties) a file and sets its size, reading as zeros, with the space reserved.
 	Create(name string, size int64) (File, error)
+	// Reserve makes a file, unless it exists, whose only use is that nobody else can have its space. What it reads as is
+	// not said.
+	Reserve(name string, size int64) error
 	// Rename replaces the target when it exists.
 	Rename(oldName, newName string) error
 	// Remove deletes a file or an empty directory.
@@ -81,6 +84,8 @@ type FS interface {
 	SyncDir(dir string) error
 	// Free reports the bytes that an unprivileged writer may still use on the volume of dir.
 	Free(dir string) (bytes uint64, err error)
+	// Capacity reports the size of the volume of dir.
+	Capacity(dir string) (bytes uint64, err error)
 	// MapPath returns the operating-system path behind a name, for files that must be memory mapped (bbolt). Such files
 	// are synced by whoever maps them; List, Rename and Remove see them like any other.
 	MapPath(name string) string

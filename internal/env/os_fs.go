@@ -66,6 +66,32 @@ func (f *osFS) Create(name string, size int64) (File, error) {
 	return &osFile{file}, nil
 }
 
+// Reserve needs no zeros where the system can reserve blocks without them.
+func (f *osFS) Reserve(name string, size int64) error {
+	p, err := f.resolve("reserve", name)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(p, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return noSpace(err)
+	}
+	if err = reserve(file, size); err == nil {
+		var st os.FileInfo
+		if st, err = file.Stat(); err == nil && st.Size() < size {
+			err = fill(file, size)
+		}
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		os.Remove(p)
+		return noSpace(fmt.Errorf("reserve %s: %w", p, err))
+	}
+	return nil
+}
+
 func fill(file *os.File, size int64) error {
 	if size <= 0 {
 		return nil
@@ -145,18 +171,27 @@ func syncDir(p string) error {
 }
 
 func (f *osFS) Free(dir string) (uint64, error) {
+	st, err := f.statfs(dir)
+	return uint64(st.Bavail) * uint64(st.Bsize), err
+}
+
+func (f *osFS) Capacity(dir string) (uint64, error) {
+	st, err := f.statfs(dir)
+	return uint64(st.Blocks) * uint64(st.Bsize), err
+}
+
+func (f *osFS) statfs(dir string) (st syscall.Statfs_t, err error) {
 	p, err := f.resolve("statfs", dir)
 	if err != nil {
-		return 0, err
+		return st, err
 	}
-	var st syscall.Statfs_t
 	for {
 		switch err := syscall.Statfs(p, &st); err {
 		case nil:
-			return uint64(st.Bavail) * uint64(st.Bsize), nil
+			return st, nil
 		case syscall.EINTR:
 		default:
-			return 0, &fs.PathError{Op: "statfs", Path: p, Err: err}
+			return syscall.Statfs_t{}, &fs.PathError{Op: "statfs", Path: p, Err: err}
 		}
 	}
 }

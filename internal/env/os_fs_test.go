@@ -94,8 +94,10 @@ func TestMissingNamesMatchErrNotExist(t *testing.T) {
 	_, openErr := f.Open("none")
 	_, listErr := f.List("none")
 	_, freeErr := f.Free("none")
+	_, capacityErr := f.Capacity("none")
 	for op, err := range map[string]error{
-		"open": openErr, "list": listErr, "free": freeErr,
+		"capacity": capacityErr,
+		"open":     openErr, "list": listErr, "free": freeErr,
 		"remove": f.Remove("none"), "rename": f.Rename("none", "other"), "syncdir": f.SyncDir("none"),
 	} {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -114,7 +116,8 @@ func TestNamesCannotLeaveTheRoot(t *testing.T) {
 		for op, err := range map[string]error{
 			"open": openErr, "create": createErr, "list": listErr, "free": freeErr,
 			"rename from": f.Rename(name, "x"), "rename to": f.Rename("x", name), "remove": f.Remove(name),
-			"mkdir": f.MkdirAll(name), "syncdir": f.SyncDir(name),
+			"reserve": f.Reserve(name, 1),
+			"mkdir":   f.MkdirAll(name), "syncdir": f.SyncDir(name),
 		} {
 			if !errors.Is(err, fs.ErrInvalid) {
 				t.Errorf("%s %q: %v, want an invalid name", op, name, err)
@@ -131,6 +134,32 @@ func TestNamesCannotLeaveTheRoot(t *testing.T) {
 	}
 	if got, want := f.MapPath("state/1/db"), filepath.Join(root, "state", "1", "db"); got != want {
 		t.Errorf("map path %s, want %s", got, want)
+	}
+}
+
+// A reserved file takes its space, is left alone by a second call, and is gone if there was not enough.
+func TestReserve(t *testing.T) {
+	f, root := newFS(t)
+	volume, err := f.Capacity("")
+	free, freeErr := f.Free("")
+	if err != nil || freeErr != nil || volume < free || free == 0 {
+		t.Fatalf("%d free bytes of %d: %v, %v", free, volume, err, freeErr)
+	}
+	const size = 3 << 20
+	for range 2 {
+		if err := f.Reserve("ballast", size); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(root, "ballast"))
+		if err != nil || info.Size() != size || info.Sys().(*syscall.Stat_t).Blocks*512 < size {
+			t.Fatalf("%v, %v", info, err)
+		}
+	}
+	if err := f.Reserve("big", int64(volume)*2); err == nil {
+		t.Error("reserved twice the volume")
+	}
+	if _, err := f.Open("big"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what could not be reserved: %v", err)
 	}
 }
 

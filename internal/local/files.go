@@ -33,6 +33,9 @@ func (c *Cluster) WriteFiles() error {
 	return nil
 }
 
+// ballastBytes is what each node reserves on its disk: 64 MiB.
+const ballastBytes = "67108864"
+
 // configText is a node's configuration file: what the cluster needs, in this order, with the node's own settings instead
 // where there are such, then the rest of those.
 func (n *Node) configText(members string) ([]byte, error) {
@@ -49,6 +52,7 @@ func (n *Node) configText(members string) ([]byte, error) {
 		{"initial-cluster", members},
 		{"initial-cluster-token", "local-cluster"},
 		{"log-format", "text"},
+		{"disk-ballast-bytes", ballastBytes}, // the nodes share a disk with everything else that its owner does
 	} {
 		if own, ok := rest[s.key]; ok {
 			s.value = own

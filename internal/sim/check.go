@@ -26,6 +26,8 @@ import (
 //   - every watcher sees every change once and in order, see watchers
 //   - leases live as long as was promised and no longer, see leaseChecker
 //   - waiting writes stay within their bound
+//   - no node ends because its disk is full; writes go on soon beside a log that hangs, and once there is space again: see
+//     trials
 //   - small histories also satisfy porcupine, which knows nothing of revisions
 //   - a healthy quorum takes a write while the others stay away
 //   - in the end all nodes reach the same index with the same hash and the same dump, within the healing phase

@@ -10,6 +10,7 @@ import (
 // Counts say what runs went through, so that a quiet run is not taken for a proof.
 type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
+	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -38,6 +39,8 @@ func (c *Counts) numbers() []struct {
 		{"watch events", &c.WatchEvents}, {"progress notices", &c.WatchNotices},
 		{"leases granted", &c.LeasesGranted}, {"renewals", &c.Renewals}, {"leases expired", &c.Expiries},
 		{"guarded writes", &c.GuardedWrites},
+		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
+		{"starts without space", &c.NoRoomToStart},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }

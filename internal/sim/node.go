@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os" //determinism:ok the RAM disk for the files that bbolt maps
@@ -35,14 +36,16 @@ type node struct {
 	// stalled holds until when a lane gets nothing done, lanes those of this life: both by name.
 	stalled map[string]time.Duration
 	lanes   map[string]*lane
-	frozen  bool           // stays down while the others must make progress
-	paused  bool           // the process gets no time
-	held    []func()       // what it would have done meanwhile, in order
-	rate    float64        // of its clock, per true second
-	step    time.Duration  // of its wall clock
-	raft    *raftnode.Node // nil while down
-	view    *apply.View    // as last published
-	stat    raftnode.Status
+	// fullUntil is when the disk has space again.
+	fullUntil time.Duration
+	frozen    bool           // stays down while the others must make progress
+	paused    bool           // the process gets no time
+	held      []func()       // what it would have done meanwhile, in order
+	rate      float64        // of its clock, per true second
+	step      time.Duration  // of its wall clock
+	raft      *raftnode.Node // nil while down
+	view      *apply.View    // as last published
+	stat      raftnode.Status
 }
 
 // start boots the process on the disk as it is. A crash may strike during the boot.
@@ -63,6 +66,11 @@ func (n *node) start() {
 	case crashed:
 		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
 		return
+	case errors.Is(err, env.ErrNoSpace):
+		// It says so, and whoever looks after it starts it again.
+		n.w.count.NoRoomToStart++
+		n.crash(false)
+		return
 	case err != nil:
 		n.w.violation("node %d does not start: %v", n.index+1, err)
 		return
@@ -79,7 +87,8 @@ func (n *node) config(life int) raftnode.Config {
 		HastenElection:  n.w.opt.HastenElection,
 		SnapshotEntries: n.w.opt.SnapshotEntries,
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
-		SegmentBytes:    segmentBytes,
+		SegmentBytes:    n.w.segment(),
+		BallastBytes:    n.w.ballast(),
 		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
 		MaxPending:      n.w.opt.MaxPending,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
@@ -249,6 +258,27 @@ func (n *node) mapRoot() string {
 		panic(err)
 	}
 	return dir
+}
+
+// free ends a full disk.
+func (n *node) free() {
+	n.fullUntil = 0
+	n.fs.SetCapacity(memfs.Unlimited)
+}
+
+// ballast is what nodes reserve, in seeds in which it matters.
+func (w *world) ballast() int64 {
+	if w.opt.FullEvery > 0 {
+		return ballastBytes
+	}
+	return -1
+}
+
+func (w *world) segment() int64 {
+	if w.opt.FullEvery > 0 {
+		return shortSegmentBytes
+	}
+	return segmentBytes
 }
 
 type clock struct {

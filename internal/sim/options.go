@@ -39,6 +39,8 @@ type Options struct {
 	Holders            int           // clients that hold leases
 	RecentRows         int           // of the history that stays in memory
 	ThinkMean          time.Duration // mean time between the end of a client's operation and its next
+	FullEvery          time.Duration // mean time between disks that fill up and are freed later; 0: none
+	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 }
 
 // Draw makes a seed's options.
@@ -109,6 +111,12 @@ func Draw(rng *rand.Rand) Options {
 	}
 	if rng.IntN(8) == 0 { // so many that their streams rest between rounds
 		o.Watchers += 10 + rng.IntN(50)
+	}
+	if rng.IntN(3) == 0 {
+		o.FullEvery = between(3*time.Second, 20*time.Second)
+	}
+	if rng.IntN(3) == 0 {
+		o.HangEvery = between(10*time.Second, 40*time.Second)
 	}
 	return o
 }

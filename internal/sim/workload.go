@@ -22,6 +22,7 @@ type operation struct {
 	key, value string
 	begin, end time.Duration
 	acked      bool
+	err        error // of a write that was not
 	revision   int64 // of the answer's header
 	// read only
 	found       bool
@@ -182,7 +183,11 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 
 func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 	if err != nil {
+		op.err = err
 		l.w.count.FailedWrites++
+		if errors.Is(err, raftnode.ErrNoSpace) {
+			l.w.count.RefusedForSpace++
+		}
 		return
 	}
 	op.acked, op.revision = true, r.Revision
@@ -215,14 +220,22 @@ func (l *workload) readDone(op *operation, res mvcc.RangeResult, revision int64)
 	l.w.check.read(op)
 }
 
+// attempt carries out one operation on a node, outside of what clients do.
+func (l *workload) attempt(n *node, kind opKind) *operation {
+	l.next++
+	op := &operation{kind: kind, key: fmt.Sprintf("u%d", l.next), value: fmt.Sprintf("v%d", l.next)}
+	if kind != opUnique {
+		op.key = "k0"
+	}
+	l.send(n, op, func() {})
+	return op
+}
+
 // probe puts one more value through a random node of those given that is up; nil if none is.
 func (l *workload) probe(among []*node) *operation {
 	up := slices.DeleteFunc(slices.Clone(among), func(n *node) bool { return n.raft == nil })
 	if len(up) == 0 {
 		return nil
 	}
-	l.next++
-	op := &operation{kind: opUnique, key: fmt.Sprintf("u%d", l.next), value: fmt.Sprintf("v%d", l.next)}
-	l.send(up[l.rng.IntN(len(up))], op, func() {})
-	return op
+	return l.attempt(up[l.rng.IntN(len(up))], opUnique)
 }

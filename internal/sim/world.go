@@ -29,6 +29,8 @@ type world struct {
 	core    []bool // the nodes that must make progress in the second
 	count   Counts
 	failure string // the first violation; the run ends with it
+	// squeezed are the nodes whose disks are kept nearly full in a trial.
+	squeezed []*node
 }
 
 func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
@@ -84,7 +86,8 @@ func (w *world) violation(format string, args ...any) {
 }
 
 // run plays the phases and returns when they are over or something is violated: first anything fails; then a quorum
-// heals while the others stay away, and must make progress; then everybody heals, and all must agree.
+// heals while the others stay away, and must make progress; then everybody heals, and all must agree. What a seed has of
+// full and hanging disks is then tried once more, alone.
 func (w *world) run() {
 	for _, n := range w.nodes {
 		n.start()
@@ -98,6 +101,8 @@ func (w *world) run() {
 	w.planPause()
 	w.planStall()
 	w.planSteps()
+	w.planFull()
+	w.planHang()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -107,6 +112,10 @@ func (w *world) run() {
 	}
 	w.healAll()
 	w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
+	if w.check.converged() {
+		w.trials()
+		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
+	}
 	w.check.final()
 }
 
@@ -147,6 +156,7 @@ func (w *world) healCore() {
 	for i, n := range w.nodes {
 		n.fs.SetHook(nil)
 		n.resume()
+		n.free()
 		clear(n.stalled)
 		for _, lane := range lanes {
 			n.proceed(lane)

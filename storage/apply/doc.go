@@ -35,6 +35,7 @@
 //
 //	bucket   key                content
 //	members  member id, hex     etcd's JSON of a member
+//	alarm    encoded AlarmMember  nothing: the key says it all
 //	meta     consistent_index   applied index, 8 bytes big endian
 //	meta     term               its term, 8 bytes big endian
 //	meta     confState          JSON of raftpb.ConfState
@@ -43,10 +44,10 @@
 //
 // All of it is read once, at Open, and checked against the checksums that quorumState and the windows carry.
 //
-// quorumState, 53 bytes, little endian:
+// quorumState, 57 bytes, little endian:
 //
 //	offset  size  field
-//	0       1     version, 2
+//	0       1     version, 3
 //	1       8     cluster id
 //	9       8     applied index
 //	17      8     term
@@ -55,7 +56,8 @@
 //	37      4     number of leases
 //	41      4     CRC32C of the confState value
 //	45      4     CRC32C of the members' JSON list in order of ids
-//	49      4     CRC32C of bytes 0 to 48
+//	49      4     CRC32C of the alarms' keys, in order of types and members
+//	53      4     CRC32C of bytes 0 to 52
 //
 // dedupe/<id>, 2,069 bytes, little endian:
 //

@@ -27,6 +27,9 @@ func (m *Machine) Dump(w io.Writer) error {
 	for i := range m.members {
 		fmt.Fprintf(b, "member %s\n", m.members[i].encode())
 	}
+	for _, a := range m.alarms {
+		fmt.Fprintf(b, "alarm %s of member %x\n", a.Type, a.Member)
+	}
 	for _, w := range m.windows {
 		fmt.Fprintf(b, "window of %x epoch %d high %d bits %08x\n", w.member, w.epoch, w.high, checksum(w.appendBits(nil)))
 	}

@@ -312,15 +312,20 @@ func (g *generator) request() *pb.InternalRaftRequest {
 		return g.leaseRequest()
 	case n < 94:
 		return &pb.InternalRaftRequest{Txn: g.txnRequest(2)}
-	case n < 97:
+	case n < 95:
 		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: g.revision - g.Int64N(30)}}
-	case n < 99:
+	case n < 96:
 		return &pb.InternalRaftRequest{ClusterMemberAttrSet: &membershippb.ClusterMemberAttrSetRequest{
 			Member_ID:        uint64(g.IntN(3)),
 			MemberAttributes: &membershippb.Attributes{Name: string(g.key()), ClientUrls: []string{"http://" + string(g.key())}},
 		}}
 	}
-	return &pb.InternalRaftRequest{LeaseCheckpoint: &pb.LeaseCheckpointRequest{}}
+	if g.chance(20) {
+		return &pb.InternalRaftRequest{LeaseCheckpoint: &pb.LeaseCheckpointRequest{}}
+	}
+	return &pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{
+		Action: pb.AlarmRequest_AlarmAction(g.IntN(4)), MemberID: uint64(g.IntN(3)), Alarm: pb.AlarmType(g.IntN(4)),
+	}}
 }
 
 // history makes a log: batches of random commands of all members, some of them duplicates, behind empty entries.
@@ -387,6 +392,11 @@ func printResult(r Result) string {
 			p.LeaseGrant.TTL)
 	case p.LeaseRevoke != nil:
 		return head + fmt.Sprintf(" revoke revision=%d\n", p.LeaseRevoke.Header.Revision)
+	case p.Alarm != nil:
+		head += fmt.Sprintf(" alarm revision=%d", p.Alarm.Header.Revision)
+		for _, a := range p.Alarm.Alarms {
+			head += fmt.Sprintf(" %s of %x", a.Alarm, a.MemberID)
+		}
 	}
 	return head + "\n"
 }

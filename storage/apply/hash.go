@@ -19,6 +19,7 @@ const (
 	tagOutcome    = 'o'
 	tagGrant      = 'g'
 	tagRevoke     = 'r'
+	tagAlarm      = 'a'
 )
 
 // history is the hash of everything that was ever applied: each entry's sum starts with the one before. Two replicas
@@ -89,6 +90,15 @@ func (h *history) grant(l lease.Lease) {
 func (h *history) revoke(id int64) {
 	h.buf = append(h.buf[:0], tagRevoke)
 	h.u64(uint64(id))
+	h.write()
+}
+
+func (h *history) alarm(a Alarm, raised bool) {
+	h.buf = append(h.buf[:0], tagAlarm, 0)
+	if raised {
+		h.buf[1] = 1
+	}
+	h.u64(a.Member, uint64(a.Type))
 	h.write()
 }
 

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
@@ -69,6 +71,7 @@ type Response struct {
 	Compaction  *pb.CompactionResponse
 	LeaseGrant  *pb.LeaseGrantResponse
 	LeaseRevoke *pb.LeaseRevokeResponse
+	Alarm       *pb.AlarmResponse
 	// Revision is the store's once the command was done.
 	Revision int64
 }
@@ -208,6 +211,8 @@ func (m *Machine) execute(c *Command, term uint64, want bool) (Response, error) 
 		return m.leaseGrant(r.LeaseGrant, want)
 	case r.LeaseRevoke != nil:
 		return m.leaseRevoke(r.LeaseRevoke, want)
+	case r.Alarm != nil:
+		return m.alarm(r.Alarm, want)
 	case r.ClusterMemberAttrSet != nil:
 		return m.setAttributes(r.ClusterMemberAttrSet)
 	}
@@ -254,7 +259,8 @@ func (m *Machine) FlushDue() bool {
 	return m.pendingOps() >= flushOps || m.kv.PendingBytes() >= flushBytes || m.index-m.durable >= flushOps
 }
 
-// Flush makes everything applied durable, in one transaction. After an error the machine is of no further use.
+// Flush makes everything applied durable, in one transaction. After an error the machine is of no further use, but for
+// env.ErrNoSpace: then nothing was written, nothing is lost, and a later Flush tries again.
 func (m *Machine) Flush() error {
 	if m.err != nil {
 		return m.err
@@ -264,6 +270,10 @@ func (m *Machine) Flush() error {
 	m.hash = m.history.sum
 	m.save(&m.batch)
 	if err := m.db.Commit(&m.batch); err != nil {
+		if errors.Is(err, env.ErrNoSpace) && m.db.Usable() {
+			m.kv.NotFlushed()
+			return fmt.Errorf("flush up to entry %d: %w", m.index, err)
+		}
 		m.err = fmt.Errorf("flush up to entry %d: %w", m.index, err)
 		return m.err
 	}

@@ -23,8 +23,8 @@ var (
 )
 
 const (
-	stateVersion = 2
-	stateBytes   = 53
+	stateVersion = 3
+	stateBytes   = 57
 )
 
 // state is everything that a flush makes durable besides mvcc's revisions.
@@ -41,6 +41,8 @@ type state struct {
 	// windows is in order of member ids.
 	windows []*window
 	leases  *lease.Set
+	// alarms is in order of types and members, and never changed in place; storedAlarms is what the last flush holds.
+	alarms, storedAlarms []Alarm
 }
 
 // InitialBatch returns the state of a cluster before its first entry, which counts as the snapshot at index 1, term 1:
@@ -70,6 +72,7 @@ func (s *state) save(b *backend.Batch) {
 		}
 	}
 	s.leases.Flush(b)
+	s.saveAlarms(b)
 	b.Put(backend.Meta, keyIndex, binary.BigEndian.AppendUint64(nil, s.index))
 	b.Put(backend.Meta, keyTerm, binary.BigEndian.AppendUint64(nil, s.term))
 
@@ -82,6 +85,7 @@ func (s *state) save(b *backend.Batch) {
 	r = binary.LittleEndian.AppendUint32(r, uint32(s.leases.Len()))
 	r = binary.LittleEndian.AppendUint32(r, checksum(confState))
 	r = binary.LittleEndian.AppendUint32(r, checksum(EncodeMembers(s.members)))
+	r = binary.LittleEndian.AppendUint32(r, alarmsChecksum(s.alarms))
 	r = binary.LittleEndian.AppendUint32(r, checksum(r))
 	b.Put(backend.Meta, keyState, r)
 }
@@ -90,6 +94,7 @@ func (s *state) save(b *backend.Batch) {
 func (s *state) saved() {
 	s.membersDirty = false
 	s.leases.Flushed()
+	s.storedAlarms = s.alarms
 	for _, w := range s.windows {
 		w.dirty = false
 	}
@@ -117,6 +122,9 @@ func (s *state) load(tx *bbolt.Tx) error {
 		return err
 	}
 	if err := s.loadWindows(meta, binary.LittleEndian.Uint32(r[33:])); err != nil {
+		return err
+	}
+	if err := s.loadAlarms(tx, binary.LittleEndian.Uint32(r[49:])); err != nil {
 		return err
 	}
 	return s.loadLeases(tx, binary.LittleEndian.Uint32(r[37:]))

@@ -9,6 +9,8 @@ type View struct {
 	HistoryHash uint64
 	// Members is in order of ids. It must not be changed.
 	Members []Member
+	// Alarms is in order of types and members. It must not be changed.
+	Alarms []Alarm
 }
 
 func (m *Machine) publish() {
@@ -18,5 +20,6 @@ func (m *Machine) publish() {
 		Term:        m.term,
 		HistoryHash: m.history.sum,
 		Members:     m.members,
+		Alarms:      m.alarms,
 	}
 }

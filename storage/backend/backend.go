@@ -75,6 +75,8 @@ type DB struct {
 	file *os.File // bbolt's handle; ours only when bbolt can no longer be asked to close it
 	// failed is the error of the Commit that ended this handle; see the package comment.
 	failed error
+	// writing is the id of the last write transaction.
+	writing int
 	// wedged says that bbolt panicked while it held its write lock and would never return from Close.
 	wedged bool
 }
@@ -154,16 +156,31 @@ func (d *DB) init(first *Batch) error {
 }
 
 // Commit carries out all changes of b in one transaction and returns once they are durable. After an error the handle
-// refuses all further batches.
+// refuses all further batches, unless it is [DB.Usable]: that is so if the disk was full, and nothing was committed.
 func (d *DB) Commit(b *Batch) error {
 	if d.failed != nil {
 		return fmt.Errorf("commit after a failed one: %w", d.failed)
 	}
 	if err := d.update(b.apply); err != nil {
-		d.failed = fmt.Errorf("commit %d changes, %d bytes: %w", b.Len(), b.Bytes(), classify(err))
-		return d.failed
+		err = fmt.Errorf("commit %d changes, %d bytes: %w", b.Len(), b.Bytes(), classify(err))
+		if !errors.Is(err, env.ErrNoSpace) || !d.untouched() {
+			d.failed = err
+		}
+		return err
 	}
 	return nil
+}
+
+// Usable reports whether the handle takes further batches.
+func (d *DB) Usable() bool { return d.failed == nil }
+
+// untouched reports whether the last write transaction, which failed, has left the meta page alone. Then it has written
+// nothing but pages that the committed state does not refer to, and the next transaction writes all of its own again: what
+// became of these, or of their sync, does not matter to it.
+func (d *DB) untouched() bool {
+	committed := d.writing
+	err := d.Read(func(tx *bbolt.Tx) error { committed = tx.ID(); return nil })
+	return err == nil && !d.wedged && committed < d.writing
 }
 
 // update runs one write transaction.
@@ -173,6 +190,7 @@ func (d *DB) update(change func(tx *bbolt.Tx) error) error {
 		if tx, err = d.bolt.Begin(true); err != nil {
 			return err
 		}
+		d.writing = tx.ID()
 		d.bolt.AllocSize = int(min(tx.Size()/8, growBytes))
 		if err = change(tx); err != nil {
 			return err
@@ -261,7 +279,7 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return ErrClosed
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: %w", env.ErrNoSpace, err)
 	}
 	return err

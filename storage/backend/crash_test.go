@@ -53,13 +53,18 @@ type recording struct {
 	meta   []diskWrite
 }
 
+// writeHook is where bbolt keeps the function that it writes with.
+func writeHook(d *DB) *func(p []byte, off int64) (int, error) {
+	field := reflect.ValueOf(d.bolt).Elem().FieldByName("ops").FieldByName("writeAt")
+	return (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
+}
+
 // record carries out a commit whose writes pass through bbolt's own hook.
 func record(d *DB, path string, b *Batch) (r recording, err error) {
 	if r.before, err = os.ReadFile(path); err != nil {
 		return r, err
 	}
-	field := reflect.ValueOf(d.bolt).Elem().FieldByName("ops").FieldByName("writeAt")
-	hook := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
+	hook := writeHook(d)
 	write := *hook
 	metaEnd := int64(metaPages * os.Getpagesize())
 	*hook = func(p []byte, off int64) (int, error) {

@@ -62,6 +62,9 @@ func Create(fsys env.FS, dir string, o Options, first *Batch) (*DB, error) {
 		return nil, fmt.Errorf("create state: %w", err)
 	}
 	if err = fsys.SyncDir(g.path()); err == nil {
+		err = g.nominate()
+	}
+	if err == nil {
 		err = g.makeCurrent()
 	}
 	if err != nil {
@@ -192,12 +195,19 @@ func listGenerations(fsys env.FS, dir string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// makeCurrent lets CURRENT name g, whose content must be durable. Once it returns nil the switch survives any crash.
-func (g generation) makeCurrent() error {
+// nominate writes what CURRENT will hold once g is current.
+func (g generation) nominate() error {
 	tmp := path.Join(g.dir, currentName+".tmp")
 	if err := writeFile(g.fs, tmp, encodeCurrent(g.number)); err != nil {
 		return fmt.Errorf("write %s: %w", tmp, err)
 	}
+	return nil
+}
+
+// makeCurrent lets CURRENT name g, whose content must be durable and which was the last to be nominated. Once it returns
+// nil the switch survives any crash.
+func (g generation) makeCurrent() error {
+	tmp := path.Join(g.dir, currentName+".tmp")
 	if err := g.fs.Rename(tmp, path.Join(g.dir, currentName)); err != nil {
 		return fmt.Errorf("make %s current: %w", g, err)
 	}
@@ -293,7 +303,8 @@ type Staged struct {
 	db *DB
 }
 
-// Stage builds a generation from the content of a snapshot (what WriteTo wrote). The state in use is not touched.
+// Stage builds a generation from the content of a snapshot (what WriteTo wrote). The state in use is not touched. Only the
+// generation staged last can be switched to, and switching to it takes no space.
 func Stage(fsys env.FS, dir string, o Options, content io.Reader) (*Staged, error) {
 	g, err := newGeneration(fsys, dir)
 	if err != nil {
@@ -308,6 +319,11 @@ func Stage(fsys env.FS, dir string, o Options, content io.Reader) (*Staged, erro
 	}
 	if err == nil {
 		s.db, err = openBolt(g.osPath(), o, false, nil)
+	}
+	if err == nil {
+		if err = g.nominate(); err != nil {
+			s.db.abandon()
+		}
 	}
 	if err != nil {
 		g.remove() // best effort; the next sweep tries again

@@ -139,8 +139,8 @@ func (s *Set) Holds(id int64, key string) bool {
 // Pending is the number of changes that the next Flush makes.
 func (s *Set) Pending() int { return len(s.changes) }
 
-// Flush adds to b what the state file does not hold yet. Until b was committed and Flushed called, the set must not
-// change.
+// Flush adds to b what the state file does not hold yet. Until b was committed and Flushed called, or b was given up, the
+// set must not change.
 func (s *Set) Flush(b *backend.Batch) {
 	for i := range s.changes {
 		c := &s.changes[i]

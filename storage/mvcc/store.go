@@ -60,7 +60,7 @@ type Store struct {
 	bytes, garbageBytes int64
 
 	metaDirty bool // compact or finished changed since the last flush
-	flushing  bool // between Flush and Flushed
+	flushing  bool // between Flush and Flushed or NotFlushed
 	txn       bool // a WriteTxn is open
 	view      *View
 }
@@ -175,6 +175,13 @@ func (s *Store) Flushed() {
 	s.deletes, s.deleteBytes = s.deletes[:0], 0
 	s.metaDirty = false
 	s.trim()
+}
+
+// NotFlushed says that the batch of the last Flush was not committed, and never will be: the next Flush adds all of it
+// again.
+func (s *Store) NotFlushed() {
+	invariant.Check(s.flushing, "flush given up without a flush")
+	s.flushing = false
 }
 
 // trim drops the oldest flushed rows from an overlay that has grown too large. Views may hold the old one.

@@ -40,6 +40,9 @@ func Create(f env.FS, dir string, cfg Config, base Snapshot) error {
 	return born.file.Close()
 }
 
+// shortFraction is what a segment shrinks to when space is short: a sixteenth.
+const shortFraction = 16
+
 // newborn is a segment that was just made and named.
 type newborn struct {
 	file  env.File
@@ -56,7 +59,8 @@ type firstFrame struct {
 }
 
 // makeSegment writes a segment's header and its first frame, syncs them, and only then gives the file its name (W3). A
-// prepared file is used if there is one. env.ErrNoSpace comes back only from before anything was written.
+// prepared file is used if there is one. On a disk that has no room for a whole segment it is a short one, so that a node
+// whose space is nearly used up can still elect, compact and delete. env.ErrNoSpace comes back only from before anything was written.
 func makeSegment(f env.FS, dir string, cfg Config, h segmentHeader, first *firstFrame) (newborn, error) {
 	crc := newSegmentCRC(cfg.Seed, h.number)
 	buf, chain, err := encodeBirth(crc, h, first)
@@ -67,6 +71,9 @@ func makeSegment(f env.FS, dir string, cfg Config, h segmentHeader, first *first
 	name := segmentName(dir, h.number)
 	tmp := name + tmpSuffix
 	file, size, err := blankFile(f, dir, tmp, size)
+	if short := max(cfg.SegmentBytes/shortFraction, int64(len(buf))+frameHeaderSize); errors.Is(err, env.ErrNoSpace) {
+		file, size, err = blankFile(f, dir, tmp, max(short, minSegmentBytes))
+	}
 	if err != nil {
 		return newborn{}, fmt.Errorf("make log segment %d: %w", h.number, err)
 	}

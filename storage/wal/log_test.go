@@ -233,6 +233,38 @@ func TestFullDiskLeavesLogUsable(t *testing.T) {
 	s.reopen(120)
 }
 
+// A disk that has no room for a segment may have room for a short one, which is all that an election or a deletion needs.
+func TestShortSegmentOnANearlyFullDisk(t *testing.T) {
+	s := newScripted(t)
+	first, next := s.log.number, uint64(2)
+	add := func(count uint64) error {
+		err := s.log.Append(Record{Entries: run(next, next+count-1, 1)}, true)
+		if err == nil {
+			next += count
+		}
+		return err
+	}
+	for s.log.size-s.log.off > 300 {
+		must(t, add(1))
+	}
+	s.fs.SetCapacity(s.fs.Used() + 2*minSegmentBytes)
+	must(t, add(10)) // rolls
+	if s.log.number != first+1 || s.log.size > 2*minSegmentBytes {
+		t.Fatalf("segment %d of %d bytes", s.log.number, s.log.size)
+	}
+	if err := add(60); !errors.Is(err, env.ErrNoSpace) {
+		t.Fatalf("append on a full disk: %v", err)
+	}
+	s.fs.SetCapacity(memfs.Unlimited)
+	must(t, add(60))
+	if s.log.number != first+2 || s.log.size != s.cfg.SegmentBytes {
+		t.Fatalf("segment %d of %d bytes, with space", s.log.number, s.log.size)
+	}
+	if got := s.reopen(next - 1); uint64(len(got.Entries)) != next-2 {
+		t.Fatal(describe(got))
+	}
+}
+
 func TestErrorsAreSticky(t *testing.T) {
 	for _, kind := range []memfs.Kind{memfs.OpWrite, memfs.OpSync, memfs.OpRename, memfs.OpSyncDir} {
 		s := newScripted(t)

@@ -75,6 +75,9 @@ func New(t T, cfg Config) *Cluster {
 			"--initial-cluster-state=new",
 			"--initial-cluster-token=" + cfg.Token,
 		}, cfg.Flags...)
+		if !cfg.Program.IsEtcd() {
+			n.args = append([]string{"--disk-ballast-bytes=67108864"}, n.args...) // tests share a disk
+		}
 	}
 	t.Cleanup(c.close)
 	return c

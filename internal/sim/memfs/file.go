@@ -65,6 +65,18 @@ func (m *FS) Create(name string, size int64) (env.File, error) {
 	return &file{m: m, n: n, name: name}, nil
 }
 
+// Reserve is Create for a file that nobody opens.
+func (m *FS) Reserve(name string, size int64) error {
+	if _, err := m.walk(name); err == nil {
+		return nil
+	}
+	f, err := m.Create(name, size)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 func (f *file) step(op Op) error {
 	if f.closed {
 		return pathError(op.Kind, f.name, iofs.ErrClosed)

@@ -52,8 +52,8 @@ var _ env.FS = (*FS)(nil)
 // ErrCrashed is returned by every operation after the crash. Code that sees it has outlived its machine.
 var ErrCrashed = errors.New("memfs: machine has crashed")
 
-// defaultCapacity is far from any test's needs, and far from overflow.
-const defaultCapacity = 1 << 50
+// Unlimited is a capacity far from any test's needs, and far from overflow.
+const Unlimited = 1 << 50
 
 // New returns an empty file system. The seed decides which intermediate versions and failed syncs leave traces; mapRoot
 // is an existing directory of the real file system for mapped files, or "" if there will be none.
@@ -62,7 +62,7 @@ func New(seed uint64, mapRoot string) *FS {
 		root:     newDir(),
 		mapRoot:  mapRoot,
 		rng:      rand.New(rand.NewPCG(seed, 0x6d656d6673)),
-		capacity: defaultCapacity,
+		capacity: Unlimited,
 	}
 }
 
@@ -142,6 +142,17 @@ func (m *FS) Free(dir string) (uint64, error) {
 	return m.free(), nil
 }
 
+// Capacity reports what SetCapacity said.
+func (m *FS) Capacity(dir string) (uint64, error) {
+	if err := m.step(Op{Kind: OpFree, Name: dir}); err != nil {
+		return 0, err
+	}
+	return m.capacity, nil
+}
+
+// Used is the sum of all file sizes, mapped files excepted.
+func (m *FS) Used() uint64 { return m.root.used() }
+
 func (m *FS) free() uint64 {
 	used := m.root.used()
 	if used > m.capacity {
@@ -153,7 +164,7 @@ func (m *FS) free() uint64 {
 // reserve refuses growth that the capacity does not allow.
 func (m *FS) reserve(op Op, grow int64) error {
 	// The sum is taken only when someone set a limit: it walks all files.
-	if grow > 0 && m.capacity != defaultCapacity && uint64(grow) > m.free() {
+	if grow > 0 && m.capacity != Unlimited && uint64(grow) > m.free() {
 		return fmt.Errorf("%s: %w", op, env.ErrNoSpace)
 	}
 	return nil

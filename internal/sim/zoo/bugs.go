@@ -300,4 +300,33 @@ var bugs = []Bug{
 			New:  "false:",
 		}},
 	},
+	{
+		Name: "stall-unnoticed",
+		What: "A leader whose log hangs does not notice: the followers commit one entry without it, its heartbeats go on, and " +
+			"no write is accepted any more.",
+		Edits: []Edit{{
+			File: "raftnode/stall.go",
+			Old:  "if n.leads() && !n.alone() && n.transfer == nil && !s.handed {",
+			New:  "if false {",
+		}},
+	},
+	{
+		Name: "full-disk-forgotten-append",
+		What: "A write to the log that found no space is not tried again: the node has space, and takes nothing any more.",
+		Edits: []Edit{{
+			File: "raftnode/space.go",
+			Old:  "		n.appends.blocked()\n",
+			New:  "",
+		}},
+	},
+	{
+		Name: "full-disk-locked",
+		What: "The alarm of a full disk is not cleared once there is space: as with etcd, nothing is written until somebody " +
+			"comes.",
+		Edits: []Edit{{
+			File: "raftnode/space.go",
+			Old:  "	case !s.low && raised:\n		n.proposeAlarm(self, pb.AlarmRequest_DEACTIVATE)\n",
+			New:  "",
+		}},
+	},
 }
