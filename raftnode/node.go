@@ -44,6 +44,8 @@ type Node struct {
 	queue      []queued // commands waiting for the next entry or for a leader, oldest first
 	qbytes     int
 	pending    pendingTable
+	// lostToLeader says that messages to the leader got lost since the last tick.
+	lostToLeader bool
 	reads      readQueue
 	watches    *watch.Hub
 	appends    appendQueue
@@ -307,6 +309,7 @@ func (n *Node) tick() {
 	}
 	n.pending.expire(now, n.timeoutError)
 	n.forgetDead()
+	n.forwardLost()
 	n.reads.expire(now, n.timeoutError)
 	n.retryRead(now)
 	n.sealIdle(now)
@@ -383,9 +386,11 @@ func (n *Node) Members() []apply.Member {
 	return n.founders
 }
 
-// PeerUnreachable says that messages to a peer get lost: raft then probes instead of streaming.
+// PeerUnreachable says that messages to a peer get lost: raft then probes instead of streaming, and commands that were on
+// their way to the leader go there again with the next tick.
 func (n *Node) PeerUnreachable(id uint64) {
 	if n.raw != nil && !n.stopped {
 		n.raw.ReportUnreachable(id)
+		n.lostToLeader = n.lostToLeader || id == n.leader
 	}
 }

@@ -232,6 +232,15 @@ func (n *Node) requeueSent() {
 	n.queue = append(again, n.queue...)
 }
 
+// forwardLost lets commands go to the leader again after messages to it got lost: a forwarded one may have been among them,
+// and nobody else would repeat it.
+func (n *Node) forwardLost() {
+	if n.lostToLeader && n.leader != 0 && n.role != raft.StateLeader {
+		n.requeueSent()
+	}
+	n.lostToLeader = false
+}
+
 func commands(batch []queued) []apply.Command {
 	cs := make([]apply.Command, len(batch))
 	for i := range batch {

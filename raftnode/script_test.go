@@ -169,6 +169,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		c.trace = d.HasArg("on")
 	case "hold", "network", "step", "lose", "release", "cut", "heal":
 		s.messages(t, d)
+	case "unreachable":
+		nodes := s.nodes(t, d)
+		nodes[0].raft.PeerUnreachable(nodes[1].id)
 	case "pause", "resume":
 		for _, n := range s.nodes(t, d) {
 			n.paused = d.Cmd == "pause"

@@ -18,10 +18,11 @@ type network struct {
 	// cut says of a link, from and to, that nothing gets through; clogged until when nothing does, but then all at once.
 	cut     map[[2]int]bool
 	clogged map[[2]int]time.Duration
+	noticed map[[2]int]bool // links of which a node is about to hear that messages get lost
 }
 
 func newNetwork(w *world, rng *rand.Rand) *network {
-	return &network{w: w, rng: rng, cut: map[[2]int]bool{}, clogged: map[[2]int]time.Duration{}}
+	return &network{w: w, rng: rng, cut: map[[2]int]bool{}, clogged: map[[2]int]time.Duration{}, noticed: map[[2]int]bool{}}
 }
 
 func (n *network) send(from int, to uint64, m *peerpb.Message) {
@@ -62,6 +63,7 @@ func (n *network) delay() time.Duration {
 func (n *network) deliver(from, to int, b []byte) {
 	target := n.w.nodes[to]
 	if n.cut[[2]int{from, to}] || target.raft == nil {
+		n.lost(from, to)
 		return
 	}
 	if target.paused {
@@ -83,6 +85,24 @@ func (n *network) deliver(from, to int, b []byte) {
 	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), size)
 	target.guard(func() { target.raft.Receive(m) })
 }
+
+// lost lets a node hear, a moment later and once for all that got lost until then, that it does not reach a peer: as the
+// transport does when a connection breaks. What is lost on a link that stands goes unnoticed.
+func (n *network) lost(from, to int) {
+	node, link := n.w.nodes[from], [2]int{from, to}
+	if node.raft == nil || n.noticed[link] {
+		return
+	}
+	n.noticed[link] = true
+	hear := node.living(node.life, func() { node.raft.PeerUnreachable(n.w.nodes[to].id) })
+	n.w.queue.after(noticeLoss, func() {
+		delete(n.noticed, link)
+		hear()
+	})
+}
+
+// noticeLoss is how long the transport takes to notice.
+const noticeLoss = 100 * time.Millisecond
 
 func describe(m *peerpb.Message) string {
 	switch b := m.GetBody().(type) {
