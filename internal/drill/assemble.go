@@ -18,7 +18,8 @@ func (r *run) report(h *history.History, interrupted bool) *report.Report {
 	m := &measured{run: r, h: h}
 	out := &report.Report{
 		Scenario: r.scenario.Name, Title: r.scenario.Title, Explains: r.scenario.Does + " " + r.scenario.Proves,
-		Started: r.started, Duration: time.Since(r.started), Command: r.options.Command, Seed: r.options.Seed, Version: r.options.Version,
+		Started: r.started, Duration: time.Since(r.started), Command: r.options.Command, Seed: r.options.Seed,
+		Version: r.options.Version,
 		Cluster: r.described(), Checks: result.Checks, Violations: result.Violations, Timeline: timeline(h, r.rec.Now()),
 		Counts: counts(h), Notes: r.notes,
 	}
@@ -54,7 +55,8 @@ func verdict(r *report.Report, interrupted bool) (report.Verdict, string) {
 	case interrupted:
 		return report.Interrupted, fmt.Sprintf("The drill did not come to its end; nothing is broken in the %s until then.", operations)
 	case len(missed) > 0:
-		return report.Missed, fmt.Sprintf("Nothing was lost, but a mark was missed. %s: %s (mark: %s).", missed[0].Name, missed[0].Value, missed[0].Bound)
+		return report.Missed, fmt.Sprintf("Nothing was lost, but a mark was missed. %s: %s (mark: %s).",
+			missed[0].Name, missed[0].Value, missed[0].Bound)
 	}
 	return report.Passed, fmt.Sprintf("%s in %s: nothing was lost, no answer was wrong, and every mark was kept.", operations,
 		report.Several(len(r.Rounds), "round", "rounds"))

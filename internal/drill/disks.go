@@ -12,9 +12,10 @@ import (
 
 var diskStall = Scenario{
 	Name: "disk-stall", Title: "Disk stall", Short: "let the disk of the leader's log hang, then a follower's",
-	Does: "Writes to the log of the leader do not return for half a minute, as with a failing disk or a storage network that hangs. In the next " +
-		"round the same happens to a follower.",
-	Proves:    "A leader whose disk hangs does not keep the cluster: another takes over. A follower whose disk hangs slows nobody down.",
+	Does: "Writes to the log of the leader do not return for half a minute, as with a failing disk or a storage network that " +
+		"hangs. In the next round the same happens to a follower.",
+	Proves: "A leader whose disk hangs does not keep the cluster: another takes over. A follower whose disk hangs slows " +
+		"nobody down.",
 	NotProved: "What a disk does that returns wrong data: see the documentation on reliability.",
 	Marks:     []string{"another leader within 2.5 s", "with a follower's disk: throughput of the others falls by 10 % at most"},
 	Rounds:    2, Hold: 30 * time.Second,
@@ -33,10 +34,7 @@ var diskStall = Scenario{
 			return err
 		}
 		r.full()
-		if err := r.keep(ctx); err != nil {
-			return err
-		}
-		return r.heal(ctx)
+		return r.lastAndHeal(ctx)
 	},
 	marks: func(m *measured) (marks []report.Mark) {
 		for _, s := range m.rounds {
@@ -57,11 +55,12 @@ var diskStall = Scenario{
 var diskFull = Scenario{
 	Name: "disk-full", Title: "Disk full", Short: "let a member's disk run full, and free it again",
 	Does: "The disk of the leader has no space left, for any file that would grow. After a while space is back.",
-	Proves: "A full disk ends no process and loses nothing: writes are refused with a clear error, reads and deletes go on, and writes come back " +
-		"by themselves when there is space.",
+	Proves: "A full disk ends no process and loses nothing: writes are refused with a clear error, reads and deletes go on, " +
+		"and writes come back by themselves when there is space.",
 	NotProved: "That the other files on the same disk survive: give the member a volume of its own.",
-	Marks:     []string{"99 % of reads are answered", "deletes are taken", "writes are back 5 s after the space", "no member ends"},
-	Rounds:    1, Hold: 8 * time.Second,
+	Marks: []string{"99 % of reads are answered", "deletes are taken", "writes are back 5 s after the space",
+		"no member ends"},
+	Rounds: 1, Hold: 8 * time.Second,
 	strike: func(ctx context.Context, r *round) error {
 		leader, err := r.leader(ctx)
 		if err != nil {
@@ -77,10 +76,7 @@ var diskFull = Scenario{
 		}
 		r.full()
 		r.show.say("writes are refused, %v after the disk was full", (r.struckAt - r.struck.begin).Round(time.Millisecond))
-		if err := r.keep(ctx); err != nil {
-			return err
-		}
-		if err := r.heal(ctx); err != nil {
+		if err := r.lastAndHeal(ctx); err != nil {
 			return err
 		}
 		return r.awaitWrite(ctx, r.over)
@@ -95,8 +91,12 @@ var diskFull = Scenario{
 			back = max(back, m.firstPut(s.over))
 		}
 		return []report.Mark{
-			share("reads answered while the disk is full", float64(reads)/float64(max(1, of)), of, 0.99, "Whoever only reads must not notice."),
-			{Name: "deletes taken while the disk is full", Value: fmt.Sprint(deletes), Bound: ">= 1", Kept: deletes > 0, Why: "How an application makes room."},
+			share("reads answered while the disk is full", float64(reads)/float64(max(1, of)), of, 0.99, "Whoever only reads must "+
+				"not notice."),
+			{
+				Name: "deletes taken while the disk is full", Value: fmt.Sprint(deletes), Bound: ">= 1", Kept: deletes > 0,
+				Why: "How an application makes room.",
+			},
 			atMost("until writes are back", back, 5*time.Second, "Nobody has to clear an alarm by hand."),
 		}
 	},

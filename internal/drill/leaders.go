@@ -10,12 +10,12 @@ import (
 
 var failover = Scenario{
 	Name: "failover", Title: "Failover", Short: "kill the leader, or cut it off, again and again",
-	Does: "In each round the leader is killed with SIGKILL or, in every second round and on a running cluster always, cut off from all " +
-		"other members. It comes back once another member leads and has taken writes for a while.",
-	Proves: "The cluster elects another leader by itself within seconds, everything that was acknowledged before and after is still there, " +
-		"no client was told anything wrong, and the old leader comes back as a follower.",
-	NotProved: "That a whole site may fail at once (see majority-down), or that disks survive a loss of power: a killed process leaves " +
-		"its files to the kernel.",
+	Does: "In each round the leader is killed with SIGKILL or, in every second round and on a running cluster always, cut " +
+		"off from all other members. It comes back once another member leads and has taken writes for a while.",
+	Proves: "The cluster elects another leader by itself within seconds, everything that was acknowledged before and after " +
+		"is still there, no client was told anything wrong, and the old leader comes back as a follower.",
+	NotProved: "That a whole site may fail at once (see majority-down), or that disks survive a loss of power: a killed " +
+		"process leaves its files to the kernel.",
 	Marks: []string{"write gap: p50 at most 2 s, p99 at most 3.5 s"}, Rounds: 20, Hold: 1500 * time.Millisecond,
 	strike: func(ctx context.Context, r *round) error {
 		leader, err := r.leader(ctx)
@@ -29,14 +29,12 @@ var failover = Scenario{
 		if err != nil {
 			return err
 		}
-		r.show.say("%s leads, %v after %s was struck", r.members[next].Name, (r.rec.Now() - r.struckAt).Round(time.Millisecond), r.members[leader].Name)
+		r.show.say("%s leads, %v after %s was struck", r.members[next].Name, (r.rec.Now() - r.struckAt).Round(time.Millisecond),
+			r.members[leader].Name)
 		if err := r.awaitWrite(ctx, r.struckAt); err != nil {
 			return err
 		}
-		if err := r.keep(ctx); err != nil {
-			return err
-		}
-		return r.heal(ctx)
+		return r.lastAndHeal(ctx)
 	},
 	marks: func(m *measured) []report.Mark {
 		gaps := m.gaps("")
@@ -91,16 +89,14 @@ var handover = Scenario{
 		if _, err := r.awaitLeader(ctx, leader); err != nil {
 			return err
 		}
-		if err := r.keep(ctx); err != nil {
-			return err
-		}
-		return r.heal(ctx)
+		return r.lastAndHeal(ctx)
 	},
 	marks: func(m *measured) []report.Mark {
 		gaps := m.gaps("")
 		return []report.Mark{
 			atMost("write gap, p50", percentile(gaps, 50), 100*time.Millisecond, "What clients notice of a planned handover."),
-			atMost("write gap, p99", percentile(gaps, 99), 1500*time.Millisecond, "The worst: one lost message costs an election timeout."),
+			atMost("write gap, p99", percentile(gaps, 99), 1500*time.Millisecond, "The worst: one lost message costs an election "+
+				"timeout."),
 		}
 	},
 }

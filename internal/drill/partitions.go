@@ -10,13 +10,15 @@ import (
 )
 
 var splitBrain = Scenario{
-	Name: "split-brain", Title: "Split brain", Short: "cut the cluster in two, the old leader in the minority, clients on both sides",
-	Does: "In turn: the leader is cut off with a minority; the leader cannot hear the others; two halves see each other only through one " +
-		"member, the bridge; the leader cannot be heard. Clients go on on every side all the time. Then the cut is healed.",
-	Proves: "A minority acknowledges no write and answers no linearizable read, however sure its leader is of itself. So there are never two " +
-		"truths, and nothing has to be merged or thrown away when the network is whole again.",
-	NotProved: "That clients find the right side: that is up to their list of endpoints. Serializable reads on the minority are answered, " +
-		"and may be old; that is what they are for.",
+	Name: "split-brain", Title: "Split brain", Short: "cut the cluster in two, the old leader in the minority, clients on " +
+		"both sides",
+	Does: "In turn: the leader is cut off with a minority; the leader cannot hear the others; two halves see each other only " +
+		"through one member, the bridge; the leader cannot be heard. Clients go on on every side all the time. Then the cut is " +
+		"healed.",
+	Proves: "A minority acknowledges no write and answers no linearizable read, however sure its leader is of itself. So " +
+		"there are never two truths, and nothing has to be merged or thrown away when the network is whole again.",
+	NotProved: "That clients find the right side: that is up to their list of endpoints. Serializable reads on the minority " +
+		"are answered, and may be old; that is what they are for.",
 	Marks:  []string{"the minority acknowledges 0 writes and 0 linearizable reads", "all members serve 5 s after the heal"},
 	Rounds: 4, Hold: 8 * time.Second,
 	strike: func(ctx context.Context, r *round) error {
@@ -27,10 +29,7 @@ var splitBrain = Scenario{
 		if err := r.split(ctx, leader); err != nil {
 			return err
 		}
-		if err := r.keep(ctx); err != nil {
-			return err
-		}
-		return r.heal(ctx)
+		return r.lastAndHeal(ctx)
 	},
 	marks: func(m *measured) []report.Mark {
 		var writes, reads int
@@ -47,7 +46,8 @@ var splitBrain = Scenario{
 		return []report.Mark{
 			none("writes that the minority acknowledged", writes, "Each would be lost, or overwrite another, after the heal."),
 			none("linearizable reads that the minority answered", reads, "Each could be older than what the majority has acknowledged."),
-			atMost("write gap on the majority's side", gap, 3500*time.Millisecond, "The majority goes on once it has a leader of its own."),
+			atMost("write gap on the majority's side", gap, 3500*time.Millisecond, "The majority goes on once it has a leader of "+
+				"its own."),
 			atMost("until all members serve after the heal", heal, 5*time.Second, "How long the other side stays behind."),
 		}
 	},
@@ -105,13 +105,11 @@ var slowNetwork = Scenario{
 			}
 		}
 		r.full()
-		if err := r.keep(ctx); err != nil {
-			return err
-		}
-		return r.heal(ctx)
+		return r.lastAndHeal(ctx)
 	},
 	marks: func(m *measured) []report.Mark {
-		return []report.Mark{m.steady(), atMost("write gap", percentile(m.gaps(""), 100), 2*time.Second, "Lost messages are sent again with the next heartbeat.")}
+		return []report.Mark{m.steady(), atMost("write gap", percentile(m.gaps(""), 100), 2*time.Second, "Lost messages are "+
+			"sent again with the next heartbeat.")}
 	},
 }
 
@@ -126,8 +124,10 @@ func (m *measured) steady() report.Mark {
 
 var flappingLink = Scenario{
 	Name: "flapping-link", Title: "Flapping link", Short: "let the link between the leader and a follower come and go",
-	Does:      "The link between the leader and one follower is cut for a part of a second to a second, and is back for as long, again and again.",
-	Proves:    "A follower that loses the leader for a moment does not depose it when it comes back, and clients of the others notice nothing.",
+	Does: "The link between the leader and one follower is cut for a part of a second to a second, and is back for as long, " +
+		"again and again.",
+	Proves: "A follower that loses the leader for a moment does not depose it when it comes back, and clients of the others " +
+		"notice nothing.",
 	NotProved: "What a link does that corrupts data: messages carry checksums, and unit tests cover them.",
 	Marks:     []string{"the leader stays", "write gap of the others at most 1 s"}, Rounds: 1, Hold: 20 * time.Second,
 	strike: func(ctx context.Context, r *round) error {
@@ -156,7 +156,8 @@ var flappingLink = Scenario{
 		return r.heal(ctx)
 	},
 	marks: func(m *measured) []report.Mark {
-		return []report.Mark{m.steady(), atMost("write gap of the others", percentile(m.gaps(""), 100), time.Second, "Whoever does not use the link must not notice.")}
+		return []report.Mark{m.steady(), atMost("write gap of the others", percentile(m.gaps(""), 100), time.Second,
+			"Whoever does not use the link must not notice.")}
 	},
 }
 

@@ -75,7 +75,8 @@ func (r *run) healthy(ctx context.Context) error {
 		highest = max(highest, s.RaftAppliedIndex)
 	}
 	if highest-lowest > lagLimit {
-		return fmt.Errorf("the cluster is not healthy: a member is %d entries behind another; wait until it has caught up", highest-lowest)
+		return fmt.Errorf("the cluster is not healthy: a member is %d entries behind another; wait until it has caught up",
+			highest-lowest)
 	}
 	for i := range r.members {
 		if _, err := r.ask(ctx, i); err != nil {

@@ -11,8 +11,10 @@ import (
 
 var rollingRestart = Scenario{
 	Name: "rolling-restart", Title: "Rolling restart", Short: "restart one member after the other, as an upgrade does",
-	Does:           "One member after the other is stopped with SIGTERM and started again with its data; the next one follows when all serve.",
-	Proves:         "An upgrade, or a new kernel, costs clients that know all endpoints nothing but a moment: a leader hands over before it stops.",
+	Does: "One member after the other is stopped with SIGTERM and started again with its data; the next one follows when all " +
+		"serve.",
+	Proves: "An upgrade, or a new kernel, costs clients that know all endpoints nothing but a moment: a leader hands over " +
+		"before it stops.",
 	NotProved:      "That two versions understand each other: both starts run the same program.",
 	Marks:          []string{"no request fails that is sent to one member after the other", "write gap per member: p50 at most 300 ms"},
 	NeedsProcesses: true, Hold: time.Second, // Rounds: one for each member
@@ -30,18 +32,20 @@ var rollingRestart = Scenario{
 	},
 	marks: func(m *measured) []report.Mark {
 		return []report.Mark{
-			none("requests that failed on every member in turn", m.rec.GaveUp(), "What an application with all endpoints would have seen fail."),
-			atMost("write gap per member, p50", percentile(m.gaps(""), 50), 300*time.Millisecond, "How long no client at all got a write acknowledged."),
+			none("requests that failed on every member in turn", m.rec.GaveUp(), "What an application with all endpoints would "+
+				"have seen fail."),
+			atMost("write gap per member, p50", percentile(m.gaps(""), 50), 300*time.Millisecond, "How long no client at all got a "+
+				"write acknowledged."),
 		}
 	},
 }
 
 var pause = Scenario{
 	Name: "pause", Title: "Pause", Short: "freeze the leader, then a follower; then set clocks wrong",
-	Does: "In turn: the leader's process is stopped for a while, as a virtual machine that moves, and goes on as if nothing had happened; a " +
-		"follower likewise; the wall clocks of all members jump by an hour, forth and back.",
-	Proves: "A leader that slept does not answer from the past, ends no lease that was kept alive elsewhere meanwhile, and no decision " +
-		"depends on the time of day.",
+	Does: "In turn: the leader's process is stopped for a while, as a virtual machine that moves, and goes on as if nothing " +
+		"had happened; a follower likewise; the wall clocks of all members jump by an hour, forth and back.",
+	Proves: "A leader that slept does not answer from the past, ends no lease that was kept alive elsewhere meanwhile, and " +
+		"no decision depends on the time of day.",
 	NotProved:      "Clocks that run too fast or too slow: the simulator covers those.",
 	Marks:          []string{"0 stale reads", "0 leases lost that were kept alive", "write gap at most 3.5 s"},
 	NeedsProcesses: true, Rounds: 3, Hold: 10 * time.Second,
@@ -61,16 +65,14 @@ var pause = Scenario{
 		default:
 			err = r.stepClocks(ctx)
 		}
-		if err == nil {
-			err = r.keep(ctx)
-		}
 		if err != nil {
 			return err
 		}
-		return r.heal(ctx)
+		return r.lastAndHeal(ctx)
 	},
 	marks: func(m *measured) []report.Mark {
-		return []report.Mark{atMost("write gap of the others", percentile(m.gaps(""), 100), 3500*time.Millisecond, "A leader that sleeps is replaced like a dead one.")}
+		return []report.Mark{atMost("write gap of the others", percentile(m.gaps(""), 100), 3500*time.Millisecond,
+			"A leader that sleeps is replaced like a dead one.")}
 	},
 }
 
@@ -93,7 +95,8 @@ func (r *round) stepClocks(ctx context.Context) error {
 
 var minorityDown = Scenario{
 	Name: "minority-down", Title: "Minority down", Short: "lose as many members as the cluster must be able to lose",
-	Does:      "The largest minority, with the leader in it, is killed (on a running cluster: cut off), stays away for a while and comes back.",
+	Does: "The largest minority, with the leader in it, is killed (on a running cluster: cut off), stays away for a while " +
+		"and comes back.",
 	Proves:    "The others go on alone, with all that was acknowledged, and those that come back catch up.",
 	NotProved: "That the disks of the lost members are not needed: they come back with their data.",
 	Marks:     []string{"write gap at most 3.5 s", "all members serve 10 s after they are back"}, Rounds: 2, Hold: 8 * time.Second,
@@ -102,7 +105,8 @@ var minorityDown = Scenario{
 	},
 	marks: func(m *measured) []report.Mark {
 		return []report.Mark{
-			atMost("write gap of the others", percentile(m.gaps(""), 100), 3500*time.Millisecond, "The majority needs a new leader, nothing else."),
+			atMost("write gap of the others", percentile(m.gaps(""), 100), 3500*time.Millisecond, "The majority needs a new "+
+				"leader, nothing else."),
 			atMost("until all members serve again", m.slowestHeal(), 10*time.Second, "They start, and catch up with what they missed."),
 		}
 	},
@@ -110,10 +114,10 @@ var minorityDown = Scenario{
 
 var majorityDown = Scenario{
 	Name: "majority-down", Title: "Majority down", Short: "lose more members than the cluster can lose, and get them back",
-	Does: "A majority, with the leader in it, is killed (on a running cluster: cut off). The others have no quorum. Then the lost members come " +
-		"back with their data.",
-	Proves: "Without a quorum no write is acknowledged and no linearizable read answered, serializable reads go on, and when the members are back so " +
-		"is everything, with nothing lost.",
+	Does: "A majority, with the leader in it, is killed (on a running cluster: cut off). The others have no quorum. Then the " +
+		"lost members come back with their data.",
+	Proves: "Without a quorum no write is acknowledged and no linearizable read answered, serializable reads go on, and when " +
+		"the members are back so is everything, with nothing lost.",
 	NotProved: "Recovery without the lost disks: that needs a snapshot, or an operator's decision about what to lose.",
 	Marks: []string{"0 writes and 0 linearizable reads without a quorum", "99 % of serializable reads are answered",
 		"all members serve 10 s after they are back"},
@@ -133,7 +137,8 @@ var majorityDown = Scenario{
 		return []report.Mark{
 			none("writes acknowledged without a quorum", writes, "Each would be a promise that the members left cannot keep."),
 			none("linearizable reads answered without a quorum", reads, "Each might be old: nobody could know."),
-			share("serializable reads answered", float64(answered)/float64(max(1, stale)), stale, 0.99, "What goes on while an operator looks for the others."),
+			share("serializable reads answered", float64(answered)/float64(max(1, stale)), stale, 0.99, "What goes on while an "+
+				"operator looks for the others."),
 			atMost("until all members serve again", m.slowestHeal(), 10*time.Second, "From the start of the lost members on."),
 		}
 	},
@@ -148,10 +153,7 @@ func (r *round) lose(ctx context.Context, n int) error {
 	if err := r.fell(ctx, true, append([]int{leader}, r.others(leader)[:n-1]...)...); err != nil {
 		return err
 	}
-	if err := r.keep(ctx); err != nil {
-		return err
-	}
-	return r.heal(ctx)
+	return r.lastAndHeal(ctx)
 }
 
 // slowestHeal is the longest time from a heal until all members served, -1 when that never came.

@@ -56,7 +56,8 @@ func (r *run) leads(not int) int {
 	looks := r.rec.Look()
 	best, term := -1, uint64(0)
 	for i, m := range r.members {
-		if p := looks[m.Name]; i != not && p.Error == "" && p.Leader == p.ID && p.ID != 0 && p.Term >= term && !r.done.get(i).down && !r.done.get(i).paused {
+		p, done := looks[m.Name], r.done.get(i)
+		if i != not && !done.down && !done.paused && p.ID != 0 && p.Leader == p.ID && p.Term >= term {
 			best, term = i, p.Term
 		}
 	}
@@ -157,8 +158,13 @@ func (r *round) pause(i int) error {
 	return r.cluster.Processes().Pause(i)
 }
 
-// keep keeps the fault for as long as the round lasts.
-func (r *round) keep(ctx context.Context) error { return pass(ctx, r.hold) }
+// lastAndHeal lets the fault last for as long as it should, and heals it.
+func (r *round) lastAndHeal(ctx context.Context) error {
+	if err := pass(ctx, r.hold); err != nil {
+		return err
+	}
+	return r.heal(ctx)
+}
 
 // awaitWrite waits until a client of some members has got a write acknowledged that it began after a time.
 func (r *round) awaitWrite(ctx context.Context, after time.Duration) error {

@@ -40,7 +40,8 @@ func TestDocumentation(t *testing.T) {
 		if s.NeedsProcesses {
 			where = "a cluster of its own, `--local`"
 		}
-		fmt.Fprintf(&want, "\n%s\n", wrap(fmt.Sprintf("*By default:* %s, the fault lasts up to %v. *Runs on* %s.", rounds, s.Hold, where)))
+		fmt.Fprintf(&want, "\n%s\n", wrap(fmt.Sprintf("*By default:* %s, the fault lasts up to %v. *Runs on* %s.",
+			rounds, s.Hold, where)))
 	}
 	if *update {
 		if err := os.WriteFile(path, []byte(hand+mark+want.String()), 0o644); err != nil {
@@ -81,7 +82,9 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("two scenarios are called %s", s.Name)
 		}
 		seen[s.Name] = true
-		for what, text := range map[string]string{"title": s.Title, "short text": s.Short, "does": s.Does, "proves": s.Proves, "does not prove": s.NotProved} {
+		for what, text := range map[string]string{
+			"title": s.Title, "short text": s.Short, "does": s.Does, "proves": s.Proves, "does not prove": s.NotProved,
+		} {
 			if text == "" {
 				t.Errorf("%s has no %s", s.Name, what)
 			}

@@ -49,12 +49,15 @@ func (k *keeper) grant(ctx context.Context, key string) (kept, bool) {
 	defer cancel()
 	asked := k.load.rec.Now()
 	// On the bare connection: etcd's client would ask again and again.
-	r, err := pb.NewLeaseClient(t.Client.ActiveConnection()).LeaseGrant(request, &pb.LeaseGrantRequest{TTL: int64(k.load.cfg.LeaseTTL / time.Second)})
+	leases := pb.NewLeaseClient(t.Client.ActiveConnection())
+	r, err := leases.LeaseGrant(request, &pb.LeaseGrantRequest{TTL: int64(k.load.cfg.LeaseTTL / time.Second)})
 	if err != nil || ctx.Err() != nil {
 		return kept{}, false
 	}
 	ttl := time.Duration(r.TTL) * time.Second
-	op := &history.Op{Client: k.client, Member: t.Name, Kind: history.Put, Key: key, Value: fmt.Sprintf("%d-%d", k.client, k.leases), Lease: r.ID}
+	op := &history.Op{
+		Client: k.client, Member: t.Name, Kind: history.Put, Key: key, Value: fmt.Sprintf("%d-%d", k.client, k.leases), Lease: r.ID,
+	}
 	l := kept{id: r.ID, ttl: ttl}
 	l.place = k.load.rec.Lease(history.Lease{ID: l.id, TTL: ttl, Key: key, Asked: asked, Granted: k.load.rec.Now()})
 	put, cancelPut := context.WithTimeout(context.Background(), k.load.cfg.Timeout)

@@ -75,7 +75,8 @@ func Start(cfg Config, rec *Recorder) *Load {
 	polls, l.stopPollers = context.WithCancel(background)
 	for i := range cfg.Clients {
 		c := &client{
-			load: l, id: i + 1, member: i / 2 % len(cfg.Targets), roams: i%2 == 1, timeout: cfg.Timeout, rng: l.rng(1, i), seen: map[string]int64{},
+			load: l, id: i + 1, member: i / 2 % len(cfg.Targets), roams: i%2 == 1, timeout: cfg.Timeout, rng: l.rng(1, i),
+			seen: map[string]int64{},
 		}
 		l.requests.Go(func() { c.run(requests) })
 	}
@@ -91,7 +92,10 @@ func Start(cfg Config, rec *Recorder) *Load {
 		l.requests.Go(func() { k.run(requests, i) })
 	}
 	for i := range len(cfg.Targets) + 1 {
-		w := &watcher{load: l, id: i + 1, member: i, hops: i == len(cfg.Targets), rng: l.rng(3, i), next: rec.First() + 1, moved: make(chan struct{}, 1)}
+		w := &watcher{
+			load: l, id: i + 1, member: i, hops: i == len(cfg.Targets), rng: l.rng(3, i), next: rec.First() + 1,
+			moved: make(chan struct{}, 1),
+		}
 		l.following = append(l.following, w)
 		l.watchers.Go(func() { w.run(watches) })
 	}
