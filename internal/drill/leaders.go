@@ -59,12 +59,7 @@ func (r *round) fell(ctx context.Context, kill bool, members ...int) error {
 		return nil
 	}
 	r.begin("cut off from all other members", members...)
-	for _, i := range members {
-		if err := r.cut(ctx, []int{i}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.isolate(ctx, members)
 }
 
 var handover = Scenario{

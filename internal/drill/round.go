@@ -121,6 +121,23 @@ func (r *round) cut(ctx context.Context, side []int) error {
 	return r.links(ctx, side, r.others(side...), fault.Link{In: true, Out: true, Drop: 1})
 }
 
+// isolate cuts each of some members off from every other one, at both ends.
+func (r *round) isolate(ctx context.Context, members []int) error {
+	for i := range r.members {
+		var rules fault.Rules
+		for _, peer := range r.others(i) {
+			if slices.Contains(members, i) || slices.Contains(members, peer) {
+				rules.Links = append(rules.Links, fault.Link{Peer: r.members[peer].ID, In: true, Out: true, Drop: 1})
+			}
+		}
+		if err := r.rule(ctx, i, rules); err != nil {
+			return err
+		}
+	}
+	r.full()
+	return nil
+}
+
 // links puts a rule on the traffic of each member on one side with each on the other. In and Out are meant as the members
 // of the first side see them.
 func (r *round) links(ctx context.Context, one, other []int, l fault.Link) error {
@@ -166,7 +183,7 @@ func (r *round) lastAndHeal(ctx context.Context) error {
 	return r.heal(ctx)
 }
 
-// awaitWrite waits until a client of some members has got a write acknowledged that it began after a time.
+// awaitWrite waits until a write has been acknowledged after a time, on any member.
 func (r *round) awaitWrite(ctx context.Context, after time.Duration) error {
 	return until(ctx, 20*time.Second, "an acknowledged write", func() bool { return r.rec.Totals().LastWrite > after })
 }
