@@ -125,7 +125,7 @@ func (n *Node) write(w appendWork) {
 	var wantsNext bool
 	n.onWAL(func() error {
 		start := n.env.Clock.Now()
-		err := retrying(n.env.FS, func() error { return n.disk.write(w) })
+		err := n.disk.write(n.env.FS, w)
 		took = n.env.Clock.Now() - start
 		wantsNext = n.disk.log.WantsNext()
 		return err
@@ -133,7 +133,7 @@ func (n *Node) write(w appendWork) {
 		if n.stopped {
 			return
 		}
-		if errors.Is(err, env.ErrNoSpace) {
+		if errors.Is(err, errNoRoom) {
 			n.waitForSpace(func() { n.write(w) }) // and all others behind it
 			return
 		}
@@ -165,16 +165,29 @@ func (n *Node) prepareSegment() {
 	})
 }
 
-// write makes term and vote durable, then the entries. Nothing of w is answered before it returns. After env.ErrNoSpace,
-// when no entry was written, it may be called again.
-func (d *disk) write(w appendWork) error {
+// write makes term and vote durable, then the entries. Nothing of w is answered before it returns. After errNoRoom it may
+// be called again.
+func (d *disk) write(f env.FS, w appendWork) error {
 	if err := d.saveHard(w); err != nil {
 		return err
 	}
 	if len(w.entries) == 0 {
 		return nil
 	}
-	return d.log.Append(wal.Record{Entries: w.entries, Commit: w.commit}, true)
+	return d.append(f, wal.Record{Entries: w.entries, Commit: w.commit})
+}
+
+// errNoRoom says that nothing of a record was written, because there was no space for a new segment. A write that found no
+// space anywhere else, where space is reserved, leaves doubt: it is a failure like any other.
+var errNoRoom = errors.New("no room for a log segment")
+
+// append writes a record, durably, and gives the ballast for it if need be.
+func (d *disk) append(f env.FS, r wal.Record) error {
+	err := retrying(f, func() error { return d.log.Append(r, true) })
+	if errors.Is(err, env.ErrNoSpace) && d.log.Usable() {
+		return fmt.Errorf("%w: %w", errNoRoom, err)
+	}
+	return err
 }
 
 func (d *disk) saveHard(w appendWork) error {

@@ -57,11 +57,9 @@ func (n *Node) install(w appendWork) {
 		if err := n.disk.saveHard(w); err != nil {
 			return err
 		}
-		return retrying(n.env.FS, func() error {
-			return n.disk.log.Append(wal.Record{Reset: &reset, Entries: w.entries, Commit: w.commit}, true)
-		})
+		return n.disk.append(n.env.FS, wal.Record{Reset: &reset, Entries: w.entries, Commit: w.commit})
 	}, func(err error) {
-		if errors.Is(err, env.ErrNoSpace) {
+		if errors.Is(err, errNoRoom) {
 			n.waitForSpace(func() { n.install(w) })
 			return
 		}
@@ -187,9 +185,9 @@ func (n *Node) installRestored(from uint64) {
 		if keep {
 			return nil
 		}
-		return retrying(n.env.FS, func() error { return n.disk.log.Append(wal.Record{Reset: &reset}, true) })
+		return n.disk.append(n.env.FS, wal.Record{Reset: &reset})
 	}, func(err error) {
-		if errors.Is(err, env.ErrNoSpace) {
+		if errors.Is(err, errNoRoom) {
 			n.waitForSpace(func() { n.installRestored(from) })
 			return
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
 )
@@ -46,7 +47,8 @@ import (
 //	crash N [power], open N
 //	crash-at N op=N                      crashes at the n-th file operation from now
 //	crash-at N kind=KIND name=PREFIX     crashes at the next such file operation
-//	fail N kind=KIND name=PREFIX [once]  such file operations return an error
+//	fail N kind=KIND name=PREFIX [once] [full]
+//	                                     such file operations return an error
 //	works N                              nothing fails any more
 //	disk N free=N                        so many bytes are free on a node's disk, whatever it holds
 //	remove N NAME, rot N NAME at=N, files N [DIR]
@@ -313,6 +315,10 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 		n.open()
 	case "fail":
 		f, once := match(t, d), d.HasArg("once")
+		failure := errors.New("input/output error")
+		if d.HasArg("full") {
+			failure = env.ErrNoSpace
+		}
 		n.fault = func(op memfs.Op) error {
 			if !f(op) {
 				return nil
@@ -320,7 +326,7 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 			if once {
 				n.fault = nil
 			}
-			return errors.New("input/output error")
+			return failure
 		}
 	case "disk":
 		n.fs.SetCapacity(n.fs.Used() + uint64(number(t, d, "free", 0)))

@@ -182,6 +182,9 @@ func (w *world) planFull() {
 
 // planHang lets one node's log hang until everything heals.
 func (w *world) planHang() {
+	if w.opt.HangEvery == 0 {
+		return // before anything is drawn: seeds without it mean what they meant
+	}
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
 	w.every(w.opt.HangEvery, func() {
 		w.count.Hangs++

@@ -26,7 +26,8 @@ const maxIdleBuffer = 4 << 20
 // vanish in a crash, whole, with what follows; the next Append syncs it before it writes (W1).
 //
 // After an error nothing is known about the record, and the log refuses all further work. The exception is
-// env.ErrNoSpace: no segment could be made for the record, nothing was written, and the log is as it was.
+// env.ErrNoSpace while the log is [Log.Usable]: no segment could be made for the record, nothing was written, and the log
+// is as it was.
 func (l *Log) Append(r Record, sync bool) error {
 	if err := l.usable(); err != nil {
 		return err

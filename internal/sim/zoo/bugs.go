@@ -8,8 +8,8 @@ var bugs = []Bug{
 			"is missing, or raft panics over a follower that forgot entries it had confirmed.",
 		Edits: []Edit{{
 			File: "raftnode/append.go",
-			Old:  "return d.log.Append(wal.Record{Entries: w.entries, Commit: w.commit}, true)",
-			New:  "return d.log.Append(wal.Record{Entries: w.entries, Commit: w.commit}, false)",
+			Old:  "return d.log.Append(r, true) })",
+			New:  "return d.log.Append(r, false) })",
 		}},
 	},
 	{
