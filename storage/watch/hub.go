@@ -15,8 +15,9 @@ type Hub struct {
 	advances uint64
 	ranges   ranges
 	streams  []*Stream // open ones, each with its place here in slot
-	// woken are the streams that got something to do in the call under way, stale those that wait for another view.
-	woken, stale []*Stream
+	// woken are the streams that got something to do in the call under way, stale those that wait for another view, and
+	// awaiting those that owe an answer about progress until the store has reached their latest start.
+	woken, stale, awaiting []*Stream
 	interval     func() time.Duration
 	after        func(d time.Duration, f func()) (stop func())
 	watchers     int
@@ -53,6 +54,11 @@ func (h *Hub) Advance(v *mvcc.View) {
 		s.wake()
 	}
 	h.stale = h.stale[:0]
+	for _, s := range h.awaiting {
+		s.awaited = false
+		s.wake()
+	}
+	h.awaiting = h.awaiting[:0]
 	h.giveWoken()
 }
 

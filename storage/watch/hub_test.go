@@ -437,3 +437,37 @@ func TestRest(t *testing.T) {
 		t.Fatal("something is left")
 	}
 }
+
+// TestProgressOfTheFuture: an answer that has to wait for a revision comes with it, whatever key it changes.
+func TestProgressOfTheFuture(t *testing.T) {
+	w := newWorld(t, rand.New(rand.NewPCG(1, 1)))
+	var given *Work
+	s := w.hub.Open(func(work *Work) { given = work })
+	responses := func() (all []Response) {
+		t.Helper()
+		for given != nil {
+			work := given
+			given = nil
+			r, err := Collect(work, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, r...)
+			s.Done(work)
+		}
+		return all
+	}
+	s.Create(0, Spec{Key: "k", Start: w.store.Revision() + 2})
+	responses()
+	s.AskProgress()
+	if r := responses(); len(r) != 0 {
+		t.Fatalf("%d responses before the watcher's start", len(r))
+	}
+	txn := w.store.Begin()
+	txn.Put([]byte("another"), nil, 0)
+	txn.End()
+	w.hub.Advance(w.store.View())
+	if r := responses(); len(r) != 1 || r[0].ID != NoWatcher {
+		t.Fatalf("responses %+v when the store is where the watcher starts, want one about progress", r)
+	}
+}

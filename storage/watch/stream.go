@@ -25,6 +25,7 @@ type Stream struct {
 	resting  int // rounds it rests from: no work that is only history
 
 	progress  bool    // somebody asked how far the stream is
+	awaited   bool    // in the hub's list: the answer has to wait for a later revision
 	notices   []int64 // ids of watchers to be told
 	notifying int     // watchers that want notices
 	noticeAt  time.Duration
@@ -213,6 +214,10 @@ func (s *Stream) giveWork() (watchers int) {
 		return !ok || s.watchers[at].state != idle // it has been told something since, or will be
 	})
 	progress := s.progress && s.hub.view.Revision()+1 >= s.latest
+	if s.progress && !progress && !s.awaited {
+		s.awaited = true
+		s.hub.awaiting = append(s.hub.awaiting, s)
+	}
 	if answers := len(s.replies) > 0 || progress; !answers && (s.resting > 0 || len(s.due)+len(s.notices) == 0) {
 		return 0
 	}
