@@ -39,8 +39,9 @@ soak: build ## the simulator on new seeds, then the comparison with etcd, each f
 	$(GO) run ./internal/sim/cmd/sim -for $(SOAK) -seeds $$(date +%s).. -quiet -coverage
 	cd test && QUORUMKV_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestDifferential ./differential
 
-zoo: ## planted bugs, each of which the simulator must find within 2,000 seeds or 5 minutes
+zoo: ## planted bugs, which must be found: some by the simulator, within 2,000 seeds or 5 minutes each, some by drills
 	$(GO) run ./internal/sim/cmd/zoo
+	$(GO) run ./internal/drill/cmd/planted
 
 e2e: build ## real processes, driven by etcd's own client and etcdctl
 	cd test && $(GO) test -count=1 -timeout 20m ./...

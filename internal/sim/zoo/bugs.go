@@ -1,12 +1,14 @@
 package zoo
 
+import "github.com/quorumkv/quorumkv/internal/mutant"
+
 // bugs is the zoo, in the order in which it is visited.
 var bugs = []Bug{
 	{
 		Name: "ack-before-fsync",
 		What: "Entries are acknowledged while they are in the page cache only: after a power loss an acknowledged write " +
 			"is missing, or raft panics over a follower that forgot entries it had confirmed.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/append.go",
 			Old:  "return d.log.Append(r, true) })",
 			New:  "return d.log.Append(r, false) })",
@@ -15,7 +17,7 @@ var bugs = []Bug{
 	{
 		Name: "vote-not-stored",
 		What: "A vote does not survive a crash, the term does: a node votes twice in a term, and two nodes lead in it.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/append.go",
 			Old:  "next := wal.HardState{Term: w.term, Vote: w.vote, BootEpoch: d.hard.BootEpoch}",
 			New:  "next := wal.HardState{Term: w.term, BootEpoch: d.hard.BootEpoch}",
@@ -25,7 +27,7 @@ var bugs = []Bug{
 		Name: "skipped-syncdir-segment",
 		What: "A new log segment's name is not synced: a power loss takes the whole segment and the acknowledged writes " +
 			"in it.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/wal/create.go",
 			Old: `	if err := f.SyncDir(dir); err != nil {
 		return fmt.Errorf("sync log directory: %w", err)
@@ -44,7 +46,7 @@ var bugs = []Bug{
 		Name: "skipped-syncdir-current",
 		What: "The name CURRENT is not synced: after a power loss it is missing or names a generation that was deleted, " +
 			"and a node whose log no longer reaches back does not start.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/backend/generation.go",
 			Old: `	if err := g.fs.SyncDir(g.dir); err != nil {
 		return fmt.Errorf("make %s current: %w", g, err)
@@ -57,7 +59,7 @@ var bugs = []Bug{
 		Name: "skipped-syncdir-identity",
 		What: "The names in the data directory are not synced when it is made: after a power loss the identity or the " +
 			"hard state is missing, and the node does not start.",
-		Edits: []Edit{
+		Edits: []mutant.Edit{
 			{
 				File: "storage/wal/file.go",
 				Old: `	if err := f.SyncDir(root); err != nil {
@@ -79,7 +81,7 @@ var bugs = []Bug{
 	{
 		Name: "commit-below-applied",
 		What: "A start does not raise the stored commit index to the applied index: raft panics, or the node goes back.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/install.go",
 			Old:  "return min(max(hint, applied), last)",
 			New:  "return min(hint, last)",
@@ -89,7 +91,7 @@ var bugs = []Bug{
 		Name: "duplicate-apply",
 		What: "The dedupe window admits everything: a command forwarded or proposed twice is executed twice, and a unique " +
 			"key has a second version.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/apply/machine.go",
 			Old: `	if !w.admit(c.ID.Epoch, c.ID.Counter) {
 		return Response{}, ErrDuplicate
@@ -103,7 +105,7 @@ var bugs = []Bug{
 		Name: "applied-index-outside-transaction",
 		What: "The applied index is committed when entries are applied, their data with the next flush: a crash between " +
 			"skips entries (etcd #13766), and histories differ or an acknowledged write is missing.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/apply/machine.go",
 			Old: `	m.publish()
 	out := Outcome{`,
@@ -121,7 +123,7 @@ var bugs = []Bug{
 		Name: "stale-read-context",
 		What: "A read index that is asked again keeps its context (etcd #20418): a late answer to the first attempt " +
 			"confirms reads that joined since, and a read misses a write that was acknowledged before it began.",
-		Edits: []Edit{
+		Edits: []mutant.Edit{
 			{
 				File: "raftnode/readindex.go",
 				Old: `	q.counter++
@@ -146,7 +148,7 @@ var bugs = []Bug{
 		Name: "lease-based-read",
 		What: "The leader answers reads without asking a quorum: a deposed one serves the past, and a read misses a write " +
 			"that was acknowledged before it began.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/boot.go",
 			Old:  "raft.ReadOnlySafe",
 			New:  "raft.ReadOnlyLeaseBased",
@@ -156,7 +158,7 @@ var bugs = []Bug{
 		Name: "apply-not-drained",
 		What: "A snapshot replaces the state from another lane, without waiting for the applies that are queued: these " +
 			"meet a newer state, and the node fails or the applied index goes back.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/install.go",
 			Old: `	n.applyLane.Do(func() (err error) {
 		if state, err = n.state.replace(`,
@@ -168,7 +170,7 @@ var bugs = []Bug{
 		Name: "map-order",
 		What: "The commands of an entry are grouped by member in a map before they are executed: replicas execute them " +
 			"in different orders, and their history hashes differ at the same index.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/apply/machine.go",
 			Old: `		for i := range m.commands {
 			if results, err = m.applyCommand(&m.commands[i], e.GetTerm(), self, results); err != nil {
@@ -195,7 +197,7 @@ var bugs = []Bug{
 		Name: "new-leader-read",
 		What: "A leader that is alone in its cluster serves reads before it has applied an entry of its own term: after a " +
 			"restart a read misses a write that was acknowledged before it began. This one was real.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/readindex.go",
 			Old:  "n.leader == 0 || n.newLeader() {",
 			New:  "n.leader == 0 {",
@@ -205,7 +207,7 @@ var bugs = []Bug{
 		Name: "watch-lost-wakeup",
 		What: "An event that arrives while a watcher's client is still reading is forgotten: the watcher waits for the next " +
 			"one, and is told of progress beyond what it has seen.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/watch/stream.go",
 			Old:  "case d.Next <= revision || w.group.last >= d.Next:",
 			New:  "case d.Next <= revision:",
@@ -215,7 +217,7 @@ var bugs = []Bug{
 		Name: "watch-rests-for-ever",
 		What: "A stream that rests between rounds of events is not looked at when its rest is over: its watchers wait for the " +
 			"next event.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/watch/round.go",
 			Old:  "			s.wake()\n",
 			New:  "",
@@ -225,7 +227,7 @@ var bugs = []Bug{
 		Name: "watch-snapshot-gap",
 		What: "A snapshot that replaces the state does not make idle watchers look at the revisions that came with it " +
 			"(etcd #15271): events are missing.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/watch/hub.go",
 			Old:  "if w.state == idle && w.start <= v.Revision() {",
 			New:  "if false {",
@@ -235,7 +237,7 @@ var bugs = []Bug{
 		Name: "progress-ahead-of-events",
 		What: "A request for progress is answered past the event stream (etcd #15220): the client takes a revision for seen " +
 			"whose events are still to come.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/watch/work.go",
 			Old:  "if w.Progress && w.complete {",
 			New:  "if w.Progress {",
@@ -245,7 +247,7 @@ var bugs = []Bug{
 		Name: "watch-jumps-over-compaction",
 		What: "A watcher whose next revision is compacted goes on at the compact revision instead of being canceled (etcd " +
 			"#17529): events are missing.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "storage/watch/work.go",
 			Old:  "\t\t\td.Compacted = v.CompactRevision()\n",
 			New:  "\t\t\td.Next = v.CompactRevision()\n",
@@ -255,7 +257,7 @@ var bugs = []Bug{
 		Name: "lease-unconfirmed",
 		What: "The leader confirms a renewal before a quorum knows of it: one that was cut off says yes, its successor has " +
 			"never heard of it, and the lease expires before its time.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/leaseround.go",
 			Old:  "if quorum, _ := n.quorum(); len(r.acks) < quorum {",
 			New:  "if quorum, _ := n.quorum(); len(r.acks) < min(quorum, 1) {",
@@ -265,7 +267,7 @@ var bugs = []Bug{
 		Name: "lease-own-table",
 		What: "A new leader believes its own table instead of asking a quorum: renewals that it took no part in are lost, and " +
 			"a lease expires before its time.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/leasesurvey.go",
 			Old:  "if 1+len(d.page.answers) < quorum {",
 			New:  "if 1+len(d.page.answers) < min(quorum, 1) {",
@@ -274,7 +276,7 @@ var bugs = []Bug{
 	{
 		Name: "lease-tick-clock",
 		What: "Deadlines are counted from the last tick, not from now: a lease expires up to a tick before its time.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/lease.go",
 			Old:  "return n.leases.clock.read(n.env.Clock.Now()) }",
 			New:  "return n.leases.clock.now }",
@@ -284,7 +286,7 @@ var bugs = []Bug{
 		Name: "lease-old-state",
 		What: "The leader says that there is no such lease before it has applied what the asker has: a lease is denied that " +
 			"was granted, or confirmed under a revision at which its keys were gone.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/leaseround.go",
 			Old:  "case n.applied < it.applied, !found && n.applied < it.commit, len(r.items) == maxLeasesAsked,",
 			New:  "case len(r.items) == maxLeasesAsked,",
@@ -294,7 +296,7 @@ var bugs = []Bug{
 		Name: "lease-unsettled-look",
 		What: "A new leader says what remains of a lease before it has asked the others: less than was promised. This one was " +
 			"real.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/leaseround.go",
 			Old:  "it.look && !d.settled:",
 			New:  "false:",
@@ -304,7 +306,7 @@ var bugs = []Bug{
 		Name: "stall-unnoticed",
 		What: "A leader whose log hangs does not notice: the followers commit one entry without it, its heartbeats go on, and " +
 			"no write is accepted any more.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/stall.go",
 			Old:  "if n.leads() && !n.alone() && n.transfer == nil && !s.handed {",
 			New:  "if false {",
@@ -313,7 +315,7 @@ var bugs = []Bug{
 	{
 		Name: "full-disk-forgotten-append",
 		What: "A write to the log that found no space is not tried again: the node has space, and takes nothing any more.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/space.go",
 			Old:  "		n.appends.blocked()\n",
 			New:  "",
@@ -323,7 +325,7 @@ var bugs = []Bug{
 		Name: "full-disk-locked",
 		What: "The alarm of a full disk is not cleared once there is space: as with etcd, nothing is written until somebody " +
 			"comes.",
-		Edits: []Edit{{
+		Edits: []mutant.Edit{{
 			File: "raftnode/space.go",
 			Old:  "	case !s.low && raised:\n		n.proposeAlarm(self, pb.AlarmRequest_DEACTIVATE)\n",
 			New:  "",

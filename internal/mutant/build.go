@@ -1,4 +1,4 @@
-package zoo
+package mutant
 
 import (
 	"encoding/json"
@@ -6,40 +6,28 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 )
 
-const (
-	module  = "github.com/quorumkv/quorumkv"
-	command = "./internal/sim/cmd/sim"
-)
+const module = "github.com/quorumkv/quorumkv"
 
-// Build builds the simulator with a bug in it and returns the path of the binary. It lies in a temporary folder of its
-// own, filepath.Dir of the path, which the caller removes. The working directory must be inside the module.
-func Build(name string) (binary string, err error) {
-	b, err := Find(name)
-	if err != nil {
-		return "", err
-	}
-	return build(b)
-}
-
-// BuildHealthy builds the simulator as it is, to compare with: a seed that fails without a bug does not find one.
-func BuildHealthy() (binary string, err error) { return build(Bug{Name: "none"}) }
-
-func build(b Bug) (binary string, err error) {
+// Build builds a command of the module, such as "cmd/quorumkv", with edits laid over its sources, none for the command as it
+// is. It returns the path of the binary, which lies in a temporary folder of its own, filepath.Dir of the path: the caller
+// removes that. The working directory must be inside the module, or inside one that requires it.
+func Build(command string, edits []Edit) (binary string, err error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	files, err := b.Apply(root)
+	files, err := Apply(root, edits)
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "zoo-")
+	dir, err := os.MkdirTemp("", "mutant-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder for bug %s: %w", b.Name, err)
+		return "", fmt.Errorf("make a folder for the binary: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -48,13 +36,13 @@ func build(b Bug) (binary string, err error) {
 	}()
 	overlay, err := writeOverlay(dir, root, files)
 	if err != nil {
-		return "", fmt.Errorf("lay bug %s over the sources: %w", b.Name, err)
+		return "", fmt.Errorf("lay edits over the sources: %w", err)
 	}
-	binary = filepath.Join(dir, "sim")
-	cmd := exec.Command("go", "build", "-overlay", overlay, "-o", binary, command)
+	binary = filepath.Join(dir, path.Base(command))
+	cmd := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "./"+command)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build bug %s: %w\n%s", b.Name, err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", command, err, out)
 	}
 	return binary, nil
 }
