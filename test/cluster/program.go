@@ -58,7 +58,7 @@ func Quorumctl(t T) string {
 	return built(t, "QUORUMCTL_BIN", "quorumctl")
 }
 
-// Etcd returns the etcd server of the version in go.mod, built on first use.
+// Etcd returns the etcd server of the version in etcd/go.mod, built on first use.
 func Etcd(t T) Program {
 	t.Helper()
 	return Program{Name: "etcd", Path: compiled(t, "ETCD_BIN", "etcd", "go.etcd.io/etcd/server/v3")}
@@ -93,7 +93,7 @@ func built(t T, variable, name string) string {
 
 var compileMu sync.Mutex // one go build at a time in this process
 
-// compiled builds a main package of a module in go.mod. The result stays in the user's cache directory; the go command
+// compiled builds a main package of a module in etcd/go.mod. The result stays in the user's cache directory; the go command
 // decides whether it is still current.
 func compiled(t T, variable, name, pkg string) string {
 	t.Helper()
@@ -136,7 +136,7 @@ func compile(name, pkg string) (string, error) {
 
 	path := filepath.Join(dir, name)
 	cmd := exec.Command("go", "build", "-o", path, pkg)
-	cmd.Dir = root
+	cmd.Dir = filepath.Join(root, "etcd") // a module of its own: etcd's own choice of versions, not ours
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
