@@ -18,6 +18,7 @@ type app struct {
 	output  io.Writer     // what stdout writes to; programs that a command runs write to it directly
 	stderr  io.Writer
 	environ []string // NAME=value
+	words   []string // of the command line, as they were given
 	globals globals
 	sleep   func(time.Duration)
 	notify  func(c chan<- os.Signal, signals ...os.Signal) // signal.Notify
@@ -39,6 +40,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 
 // run executes one command line and returns the process's exit code.
 func (a *app) run(args []string) int {
+	a.words = args
 	root := a.newRoot()
 	root.SetArgs(args)
 	err := explainUsage(root.Execute())

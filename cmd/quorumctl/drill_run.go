@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -135,10 +134,10 @@ func (r *drillRun) beforeIt(err error) error {
 
 // signalled is the exit code of a drill that a signal ended.
 func (r *drillRun) signalled() int {
-	if s, ok := r.stop.got.(syscall.Signal); ok {
-		return 128 + int(s)
+	if r.stop.got == nil {
+		return exitNoDrill
 	}
-	return exitNoDrill
+	return r.stop.exitCode()
 }
 
 // deliver writes the files, prints the result, and makes an exit code of it.

@@ -73,6 +73,9 @@ func hints(err error, r reach) []string {
 		return []string{"--stream reads in key order only: leave it out, or leave out the flags for order and revisions"}
 	case status.Code(err) == codes.Unimplemented && strings.Contains(err.Error(), "RangeStream"):
 		return []string{"--stream needs a server of version 3.7 or newer; leave it out"}
+	case status.Code(err) == codes.Unimplemented && (strings.Contains(err.Error(), "unknown service etcdserverpb.KV") ||
+		strings.Contains(err.Error(), "unknown service etcdserverpb.Cluster")):
+		return []string{"that is no address for clients, but perhaps a member's for its peers; check --endpoints"}
 	case status.Code(err) == codes.Unimplemented:
 		return []string{"this server does not offer what was asked; see `quorumctl endpoint status` for its version"}
 	case status.Code(err) == codes.ResourceExhausted:

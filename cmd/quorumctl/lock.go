@@ -41,6 +41,7 @@ func (a *app) newLock() *cobra.Command {
 			return nil, cobra.ShellCompDirectiveDefault
 		},
 	}
+	cmd.SetFlagErrorFunc(lockFlagError)
 	cmd.Flags().IntVar(&ttl, "ttl", ttl, "seconds after which the lock is free when its holder cannot be reached")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -66,6 +67,17 @@ func (a *app) newLock() *cobra.Command {
 		return a.hold(s, claim, args[0], args[1:], printer, stop)
 	}
 	return cmd
+}
+
+// lockFlagError is flagError, with the way out for who meant the flag for the command.
+func lockFlagError(cmd *cobra.Command, err error) error {
+	err = flagError(cmd, err)
+	var f *failure
+	if errors.As(err, &f) && cmd.Flags().NArg() > 1 {
+		return f.hint("a command with flags of its own needs -- before it: quorumctl lock %s -- %s ...",
+			cmd.Flags().Arg(0), cmd.Flags().Arg(1))
+	}
+	return err
 }
 
 // hold acquires the lock and keeps it until the command has run or, without one, until the user has enough.

@@ -16,7 +16,7 @@ const makeMirrorHelp = `Copy all keys, or those with a prefix, to another cluste
 Values are copied, leases and histories are not. The changes of one revision reach the destination in one transaction,
 unless there are more than --max-txn-ops of them. Every 30 seconds a line says how many keys were written or deleted.
 
-The command runs until it is stopped or fails. It then says from which --rev on it can go on.`
+The command runs until it is stopped or fails. It then says from which --rev on it can go on, if it has mirrored a change.`
 
 type mirrorFlags struct {
 	prefix       string
@@ -78,7 +78,9 @@ func (a *app) newMakeMirror() *cobra.Command {
 			return err
 		}
 		defer destination.Close()
-		return newMirrorer(a, f, source, destination).run()
+		stop := a.untilSignal()
+		defer stop.release()
+		return newMirrorer(a, f, source, destination).run(stop)
 	}
 	return cmd
 }

@@ -45,10 +45,21 @@ func newMirrorer(a *app, f mirrorFlags, source, destination *session) *mirrorer 
 	}
 }
 
-// run does not return nil: a mirror is never finished.
-func (m *mirrorer) run() error {
-	ctx, cancel := context.WithCancel(context.Background())
+// run does not return nil: a mirror is never finished. A signal ends it between two requests to the destination.
+func (m *mirrorer) run(stop *stopSignal) error {
+	ctx, cancel := context.WithCancel(stop.ctx)
 	defer cancel()
+	f := m.mirror(ctx)
+	if stop.ctx.Err() != nil {
+		f = failf(stop.exitCode(), "interrupted") // whatever it broke off
+	}
+	if m.done > 0 && !errors.Is(f, rpctypes.ErrCompacted) {
+		f.hint("to go on from there: --rev %d", m.done+1)
+	}
+	return f
+}
+
+func (m *mirrorer) mirror(ctx context.Context) *failure {
 	ticker := time.NewTicker(countInterval)
 	defer ticker.Stop()
 	m.tick = ticker.C
@@ -58,11 +69,7 @@ func (m *mirrorer) run() error {
 			return f
 		}
 	}
-	f := m.follow(syncer.SyncUpdates(ctx))
-	if m.done > 0 && !errors.Is(f, rpctypes.ErrCompacted) {
-		f.hint("to go on from there: --rev %d", m.done+1)
-	}
-	return f
+	return m.follow(ctx, syncer.SyncUpdates(ctx))
 }
 
 // copyAll writes all keys as they are at a revision that the syncer chooses, and then begins its updates with.
@@ -74,7 +81,7 @@ func (m *mirrorer) copyAll(ctx context.Context, syncer mirror.Syncer) *failure {
 			defer m.bar.Finish()
 		}
 		for _, kv := range page.Kvs {
-			if f := m.write(1, clientv3.OpPut(m.translate(kv.Key), string(kv.Value))); f != nil {
+			if f := m.write(ctx, 1, clientv3.OpPut(m.translate(kv.Key), string(kv.Value))); f != nil {
 				return f
 			}
 		}
@@ -86,7 +93,7 @@ func (m *mirrorer) copyAll(ctx context.Context, syncer mirror.Syncer) *failure {
 }
 
 // follow repeats changes until the source or the destination fails.
-func (m *mirrorer) follow(updates clientv3.WatchChan) *failure {
+func (m *mirrorer) follow(ctx context.Context, updates clientv3.WatchChan) *failure {
 	m.bar = m.app.progress("mirrored changes:", 0)
 	defer m.bar.Finish()
 	for {
@@ -100,7 +107,7 @@ func (m *mirrorer) follow(updates clientv3.WatchChan) *failure {
 			if err := r.Err(); err != nil {
 				return m.lost(err)
 			}
-			if f := m.repeat(r.Events); f != nil {
+			if f := m.repeat(ctx, r.Events); f != nil {
 				return f
 			}
 		}
@@ -117,7 +124,7 @@ func (m *mirrorer) lost(err error) *failure {
 }
 
 // repeat makes the changes of whole revisions in the destination.
-func (m *mirrorer) repeat(events []*clientv3.Event) *failure {
+func (m *mirrorer) repeat(ctx context.Context, events []*clientv3.Event) *failure {
 	var ops []clientv3.Op
 	for i, ev := range events {
 		if ev.Type == mvccpb.Event_DELETE {
@@ -129,7 +136,7 @@ func (m *mirrorer) repeat(events []*clientv3.Event) *failure {
 		if !last && len(ops) != m.maxTxnOps {
 			continue
 		}
-		if f := m.write(len(ops), clientv3.OpTxn(nil, ops, nil)); f != nil {
+		if f := m.write(ctx, len(ops), clientv3.OpTxn(nil, ops, nil)); f != nil {
 			return f
 		}
 		ops = nil
@@ -140,11 +147,15 @@ func (m *mirrorer) repeat(events []*clientv3.Event) *failure {
 	return nil
 }
 
-// write executes a request in the destination that writes or deletes so many keys.
-func (m *mirrorer) write(keys int, op clientv3.Op) *failure {
-	ctx, cancel := m.destination.context()
+// write executes a request in the destination that writes or deletes so many keys, unless ctx has ended: what has begun
+// is better known to be done.
+func (m *mirrorer) write(ctx context.Context, keys int, op clientv3.Op) *failure {
+	if ctx.Err() != nil {
+		return m.source.explain(ctx.Err())
+	}
+	request, cancel := m.destination.context()
 	defer cancel()
-	if _, err := m.destination.Do(ctx, op); err != nil {
+	if _, err := m.destination.Do(request, op); err != nil {
 		return m.destination.explain(err)
 	}
 	m.total += int64(keys)

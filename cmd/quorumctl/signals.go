@@ -63,6 +63,15 @@ func (a *app) watchSignals(again chan struct{}) *stopSignal {
 	return s
 }
 
+// exitCode is that of a command that a signal has ended: what a shell says of one that died of it.
+func (s *stopSignal) exitCode() int {
+	code := 128
+	if number, ok := s.got.(syscall.Signal); ok {
+		code += int(number)
+	}
+	return code
+}
+
 // release ends ctx, if no signal did, and gives signals back their usual meaning.
 func (s *stopSignal) release() {
 	close(s.released)

@@ -2,10 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"google.golang.org/grpc"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // TestLockPassesTerminationOn sends SIGTERM while a command holds a lock: the command hears of it, its exit code counts,
@@ -27,4 +32,38 @@ func TestLockPassesTerminationOn(t *testing.T) {
 		revoked < deleted {
 		t.Errorf("the lock is not given back:\n%s", requests)
 	}
+}
+
+// TestMirrorSaysWhereToGoOn sends SIGINT to a mirror while it makes its last change: that change is still made, the mirror
+// says from where it can go on, and its exit code is that of a program that died of the signal.
+func TestMirrorSaysWhereToGoOn(t *testing.T) {
+	signals := make(chan (chan<- os.Signal), 1)
+	f := startFake(t,
+		grpc.UnaryInterceptor(func(ctx context.Context, r any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			if txn, ok := r.(*pb.TxnRequest); ok && txn.Success[0].GetRequestDeleteRange() != nil {
+				(<-signals) <- syscall.SIGINT
+			}
+			return handle(ctx, r)
+		}),
+		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+			return handle(srv, endlessWatch{s})
+		}))
+	var stdout, stderr bytes.Buffer
+	a := newApp(strings.NewReader(""), &stdout, &stderr, nil)
+	a.notify = func(c chan<- os.Signal, _ ...os.Signal) { signals <- c }
+	code := a.run([]string{"--endpoints", f.address, "make-mirror", f.address, "--rev", "30"})
+	want := "Error: interrupted\nHint: to go on from there: --rev 43\n"
+	if code != 130 || stderr.String() != want {
+		t.Errorf("exit code %d, want 130; standard error:\n%swant:\n%s", code, stderr.String(), want)
+	}
+}
+
+// endlessWatch never ends a watch.
+type endlessWatch struct{ grpc.ServerStream }
+
+func (s endlessWatch) SendMsg(m any) error {
+	if r, ok := m.(*pb.WatchResponse); ok && r.Canceled {
+		<-s.Context().Done()
+	}
+	return s.ServerStream.SendMsg(m)
 }

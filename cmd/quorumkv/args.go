@@ -32,3 +32,22 @@ func doubleDash(flags *pflag.FlagSet, args []string) []string {
 	}
 	return out
 }
+
+// secretFlag is the only flag whose value nobody may see.
+const secretFlag = "drills-token"
+
+// hideSecrets replaces the values of secretFlag in the process's arguments, which a member tells whoever asks for
+// /debug/vars or /debug/pprof/cmdline. The operating system's list of processes has them all the same.
+func hideSecrets(args []string) {
+	const hidden = "(hidden)"
+	for i, arg := range args {
+		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		switch {
+		case name != secretFlag || !strings.HasPrefix(arg, "-"):
+		case hasValue:
+			args[i] = "--" + secretFlag + "=" + hidden
+		case i+1 < len(args):
+			args[i+1] = hidden
+		}
+	}
+}

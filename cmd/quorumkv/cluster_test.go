@@ -147,13 +147,14 @@ func TestClusterForDrills(t *testing.T) {
 	for _, drills := range []bool{true, false} {
 		p := startProcess(t, nil, "cluster", "--data-dir", dir, "--port", port, "--enable-drills="+strconv.FormatBool(drills))
 		p.await("Ctrl-C stops all nodes")
-		_, token, told := strings.Cut(strings.Join(p.seen, "\n"), "drill split-brain --drills-token ")
-		token, _, _ = strings.Cut(token, "\n")
+		_, hint, told := strings.Cut(strings.Join(p.seen, "\n"), "QUORUMCTL_DRILLS_TOKEN=")
+		token, hint, _ := strings.Cut(hint, " ")
 		text, err := os.ReadFile(filepath.Join(dir, "n2.yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if told != drills || strings.Contains(string(text), "enable-drills") != drills || !strings.Contains(string(text), token) {
+		if told != drills || strings.Contains(hint, "drill split-brain\n") != drills ||
+			strings.Contains(string(text), "enable-drills") != drills || !strings.Contains(string(text), token) {
 			t.Errorf("drills %t: the token is %q, and the file says:\n%s", drills, token, text)
 		}
 		p.signal(syscall.SIGINT)

@@ -23,10 +23,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	args := slices.Clone(os.Args[1:])
+	hideSecrets(os.Args)
+	os.Exit(run(args, os.Stdout, os.Stderr))
 }
 
 // run executes a command line and returns the exit status.

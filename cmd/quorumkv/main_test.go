@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(asProcess) {
 	case "command":
 		os.Setenv(asProcess, "node")
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+		main()
 	case "node":
 		os.Exit(fakenode.Main(os.Args[1:]))
 	}
@@ -165,6 +165,20 @@ func TestSuggest(t *testing.T) {
 		}
 		if got := suggest(word, candidates, "%q"); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+}
+
+// Whoever may ask a member for its command line, over HTTP, does not learn the drill token.
+func TestSecretsAreHidden(t *testing.T) {
+	for _, form := range []string{"--drills-token=open sesame", "-drills-token=open sesame", "--drills-token|open sesame",
+		"-drills-token|open sesame|--enable-drills", "--drills-token"} {
+		args := append([]string{"quorumkv", "--name", "open", "drills-token"}, strings.Split(form, "|")...)
+		want := len(args)
+		hideSecrets(args)
+		text := strings.Join(args, " ")
+		if strings.Contains(text, "sesame") || len(args) != want || !strings.HasPrefix(text, "quorumkv --name open drills-token") {
+			t.Errorf("%s: %q", form, args)
 		}
 	}
 }

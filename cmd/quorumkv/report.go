@@ -41,7 +41,8 @@ func (s *supervisor) introduce(ctx context.Context) {
 			leader.PID(), leader.Name)
 	}
 	if s.token != "" {
-		fmt.Fprintf(s.out, "  %s drill split-brain --drills-token %s\n", all, s.token)
+		// Not as a flag: other users of the machine see those.
+		fmt.Fprintf(s.out, "  QUORUMCTL_DRILLS_TOKEN=%s %s drill split-brain\n", s.token, all)
 	}
 	fmt.Fprintf(s.out, "\nCtrl-C stops all nodes. The same command goes on with the same data.\n")
 }
