@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,9 +17,9 @@ import (
 // wrote as escapes.
 const bodyFactor = 8
 
-// newGateway serves each gRPC method under its path below /v3/, with JSON in place of protobuf, through the
-// member's connection to itself. Paths and
-// forms are those that etcd generates from its protobuf files; its runtime, the same here, decides on codes and headers.
+// newGateway serves each gRPC method under its path below /v3/, with JSON in place of protobuf, through the member's
+// connection to itself. Paths and forms are those that etcd generates from its protobuf files; its runtime, the same here,
+// decides on codes and headers.
 func newGateway(a *api) http.Handler {
 	limit := bodyFactor * int64(a.limits.RequestBytes+messageOverheadBytes)
 	mux := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, boundedMarshaler{
@@ -51,9 +50,6 @@ func withoutBeta(next http.Handler) http.Handler {
 	})
 }
 
-// errBodyTooLarge is what a client gets who never comes to the end of a message.
-var errBodyTooLarge = errors.New("message is too large")
-
 // boundedMarshaler bounds each message that is read: all of its text is kept until its end is found.
 type boundedMarshaler struct {
 	runtime.Marshaler
@@ -61,22 +57,23 @@ type boundedMarshaler struct {
 }
 
 func (m boundedMarshaler) NewDecoder(r io.Reader) runtime.Decoder {
-	bounded := &boundedReader{r: r}
+	bounded := &boundedReader{r: r, limit: m.limit}
 	d := m.Marshaler.NewDecoder(bounded)
 	return runtime.DecoderFunc(func(v any) error {
-		bounded.left = m.limit
+		bounded.left = bounded.limit
 		return d.Decode(v)
 	})
 }
 
+// boundedReader fails for who never comes to the end of a message.
 type boundedReader struct {
-	r    io.Reader
-	left int64
+	r           io.Reader
+	limit, left int64 // bytes of one message
 }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, errBodyTooLarge
+		return 0, fmt.Errorf("message is too large: its JSON has more than %d bytes", b.limit)
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)

@@ -141,7 +141,7 @@ func TestGatewayCarriesLargeMessages(t *testing.T) {
 		want   string
 	}{
 		{1, 429, `grpc:receivedmessagelargerthanmax`},
-		{5, 400, `messageistoolarge`},
+		{5, 400, `messageistoolarge:itsJSONhasmorethan16777216bytes`},
 	} {
 		body := `{"key":"YQ==","value":"` + strings.Repeat(tooLarge, tc.copies) + `"}`
 		code, text, err := post(testContext(t), http.DefaultClient, e, "/v3/kv/put", body)

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -31,7 +32,7 @@ func (b *socketBridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Browsers do not ask before they connect, so it is refused here.
 	if origin := r.Header.Get("Origin"); origin != "" && !b.guard.allows(origin) {
-		http.Error(w, "origin not allowed", http.StatusForbidden)
+		http.Error(w, fmt.Sprintf("Pages from %q may not use this server: allow them with --cors.", origin), http.StatusForbidden)
 		return
 	}
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{

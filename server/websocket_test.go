@@ -113,6 +113,14 @@ func TestSocketFromAForeignPage(t *testing.T) {
 			t.Errorf("origin %q: %v", origin, err)
 		}
 	}
+	r := httptest.NewRequest(http.MethodGet, "/v3/watch", nil)
+	r.Header = http.Header{"Origin": {"http://bad"}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+	w := httptest.NewRecorder()
+	bridge.ServeHTTP(w, r)
+	const want = `Pages from "http://bad" may not use this server: allow them with --cors.`
+	if got := strings.TrimSpace(w.Body.String()); w.Code != http.StatusForbidden || got != want {
+		t.Errorf("%d %s, want %s", w.Code, got, want)
+	}
 }
 
 // net/http forgets a connection that became a WebSocket; Shutdown ends it all the same.

@@ -54,7 +54,7 @@ type Observer interface {
 // Progress is the drill as it stands.
 type Progress struct {
 	Elapsed, Expected time.Duration // Expected is about when it will be over
-	Phase             string        // "checking that the cluster is healthy", "round 2 of 5", "healing", "checking the history"
+	Phase             string        // "checking that the cluster is healthy", "round 2 of 5: healing", "checking the history"
 	Round, Rounds     int
 	Fault             string // what is being done to whom, "" for nothing
 	Struck            []string

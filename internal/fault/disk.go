@@ -82,6 +82,13 @@ func (f faultFS) Create(name string, size int64) (env.File, error) {
 	return f.wrap(name, file), err
 }
 
+func (f faultFS) Reserve(name string, size int64) error {
+	if f.i.disk() == DiskFull {
+		return noSpace("reserve", name)
+	}
+	return f.FS.Reserve(name, size)
+}
+
 func (f faultFS) Free(dir string) (uint64, error) {
 	if f.i.disk() == DiskFull {
 		return 0, nil

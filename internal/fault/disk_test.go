@@ -53,6 +53,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		_, err := e.FS.Create("other", 0)
 		isFull("create", err)
+		isFull("reserve", e.FS.Reserve("ballast", 10))
 		_, err = f.WriteAt([]byte("ab"), 99)
 		isFull("a write beyond the end", err)
 		if n, err := f.WriteAt([]byte("ab"), 98); n != 2 || err != nil {

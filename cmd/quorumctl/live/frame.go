@@ -42,7 +42,7 @@ func (f *picture) row() *row {
 // head is the phase, a bar if there is room, and the time.
 func (f *picture) head() {
 	r := f.row()
-	name := phase(f.p)
+	name := f.p.Phase
 	times := clock(f.p.Elapsed)
 	if f.p.Expected > f.p.Elapsed {
 		times += " of about " + clock(f.p.Expected)

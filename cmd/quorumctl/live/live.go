@@ -49,14 +49,6 @@ func count(n int) string {
 	return text
 }
 
-// phase is what the drill does, with the round unless the phase is named after it.
-func phase(p drill.Progress) string {
-	if p.Round == 0 || p.Rounds == 0 || strings.HasPrefix(p.Phase, "round ") {
-		return p.Phase
-	}
-	return fmt.Sprintf("%s, round %d of %d", p.Phase, p.Round, p.Rounds)
-}
-
 func load(p drill.Progress) string {
 	return fmt.Sprintf("%s writes/s, %s reads/s, %s errors/s",
 		count(p.WritesPerSecond), count(p.ReadsPerSecond), count(p.ErrorsPerSecond))

@@ -153,6 +153,8 @@ func TestPlain(t *testing.T) {
 	rehearse(v, 0, 16*time.Second, func() {})
 	v.Say("stopping and healing")
 	rehearse(v, 36*time.Second, 36250*time.Millisecond, func() {})
+	// When the rounds are over, the last one's number says nothing any more.
+	v.Observe(drill.Progress{Elapsed: 37 * time.Second, Phase: "checking the history", Round: 2, Rounds: 2})
 	v.Close()
 	v.Say("more")
 	datadriven.RunTest(t, "testdata/plain", func(*testing.T, *datadriven.TestData) string { return out.String() })

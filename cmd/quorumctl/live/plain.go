@@ -30,9 +30,9 @@ func (v *Plain) Observe(p drill.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.elapsed = p.Elapsed
-	if now := phase(p); now != v.phase {
-		v.phase = now
-		v.line(now)
+	if p.Phase != v.phase {
+		v.phase = p.Phase
+		v.line(p.Phase)
 	}
 	if p.Line != "" {
 		v.line(p.Line)
