@@ -143,6 +143,12 @@ type Config struct {
 
 	// EnableGRPCGateway (--enable-grpc-gateway) serves every gRPC method as JSON over HTTP under /v3/; default on.
 	EnableGRPCGateway bool
+	// CORS (--cors) are the origins, http://host:port, of the pages that browsers may call the HTTP endpoints from; default
+	// "*", all, which none stands for. Whoever lures a browser that reaches this member to a page can then use it too.
+	CORS []string
+	// HostWhitelist (--host-whitelist) are the host names that HTTP requests without TLS may be for; default "*", all, which
+	// none stands for. Others protect from pages that point a name of their own at this member.
+	HostWhitelist []string
 	// EnablePprof (--enable-pprof) serves Go's profiles under /debug/pprof/; default off. Whoever reaches them can slow
 	// the member down.
 	EnablePprof bool
@@ -197,6 +203,8 @@ func DefaultConfig() Config {
 		GRPCKeepAliveTimeout:        20 * time.Second,
 		WatchProgressNotifyInterval: defaultProgressInterval,
 		EnableGRPCGateway:           true,
+		CORS:                        []string{"*"},
+		HostWhitelist:               []string{"*"},
 		LogLevel:                    "info",
 		LogFormat:                   LogFormatJSON,
 		LogOutputs:                  []string{"stderr"},
@@ -207,7 +215,7 @@ func DefaultConfig() Config {
 // the first field that cannot be used, with its value. It looks at nothing outside c.
 func (c *Config) Validate() error {
 	c.resolve()
-	for _, check := range []func() error{c.checkNames, c.checkURLs, c.checkTimes, c.checkLimits, c.checkDrills, c.checkLogs} {
+	for _, check := range []func() error{c.checkNames, c.checkURLs, c.checkTimes, c.checkLimits, c.checkBrowsers, c.checkDrills, c.checkLogs} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -375,6 +383,21 @@ func (c *Config) checkLimits() error {
 	}
 	if c.MaxTxnOps == 0 {
 		return fmt.Errorf("max-txn-ops %d must be at least 1", c.MaxTxnOps)
+	}
+	return nil
+}
+
+// checkBrowsers refuses what would never match what a browser sends.
+func (c *Config) checkBrowsers() error {
+	for _, origin := range c.CORS {
+		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Scheme+"://"+u.Host != origin) {
+			return fmt.Errorf("cors %q must be * or where a page comes from, such as https://ui.example.com:8080", origin)
+		}
+	}
+	for _, host := range c.HostWhitelist {
+		if _, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, "/:") {
+			return fmt.Errorf("host-whitelist %q must be * or a host name without a port, such as kv.example.com", host)
+		}
 	}
 	return nil
 }

@@ -88,6 +88,16 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.LogLevel = "loud" }, `log-level "loud" must be debug, info, warn or error`},
 		{func(c *Config) { c.LogLevel = "fatal" }, ""},
 		{func(c *Config) { c.LogFormat = "xml" }, `log-format "xml" must be json or text`},
+		{func(c *Config) {
+			c.CORS = []string{"*", "http://ui:8080"}
+			c.HostWhitelist = []string{"kv.example.com", "::1"}
+		}, ""},
+		{func(c *Config) { c.CORS = []string{"ui.example.com"} },
+			`cors "ui.example.com" must be * or where a page comes from, such as https://ui.example.com:8080`},
+		{func(c *Config) { c.CORS = []string{"http://ui.example.com/"} },
+			`cors "http://ui.example.com/" must be * or where a page comes from, such as https://ui.example.com:8080`},
+		{func(c *Config) { c.HostWhitelist = []string{"kv.example.com:2379"} },
+			`host-whitelist "kv.example.com:2379" must be * or a host name without a port, such as kv.example.com`},
 		{func(c *Config) { c.LogOutputs = []string{"systemd/journal"} },
 			`log-outputs "systemd/journal" is not supported: use stdout, a file or stderr, which systemd sends to its journal`},
 		{func(c *Config) { c.ListenMetricsURLs = c.ListenPeerURLs },

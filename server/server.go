@@ -170,6 +170,8 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		Sizes:           s.member.Sizes,
 		Profiles:        s.cfg.EnablePprof,
 		NoGateway:       !s.cfg.EnableGRPCGateway,
+		Origins:         s.cfg.CORS,
+		Hosts:           s.cfg.HostWhitelist,
 		Drills:          s.drills,
 		Registry:        registry,
 		Logger:          s.logger.Named("server"),

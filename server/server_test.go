@@ -178,6 +178,37 @@ func TestAddressesServeWhatTheyAreFor(t *testing.T) {
 	}
 }
 
+// Who browsers may come from, and to, is a matter of the configuration.
+func TestConfiguredGuardsOfHTTP(t *testing.T) {
+	cfg := anyPort(t)
+	cfg.CORS, cfg.HostWhitelist = []string{"http://good"}, []string{"kv.example.com"}
+	r := run(t, cfg)
+	for _, tc := range []struct {
+		host, origin string
+		code         int
+		allowed      string
+	}{
+		{"kv.example.com", "http://good", http.StatusOK, "http://good"},
+		{"kv.example.com", "http://bad", http.StatusOK, ""},
+		{"other.example.com", "http://good", http.StatusMisdirectedRequest, ""},
+	} {
+		request, err := http.NewRequestWithContext(testContext(t), http.MethodGet, "http://"+r.clients[0].Addr().String()+"/version", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = tc.host
+		request.Header.Set("Origin", tc.origin)
+		resp, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if allowed := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != tc.code || allowed != tc.allowed {
+			t.Errorf("%+v: status %d, allowed %q", tc, resp.StatusCode, allowed)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	founded := anyPort(t)
 	if err := run(t, founded).stop(); err != nil {

@@ -80,9 +80,6 @@ var foreignSettings = []foreign{
 	{name: "socket-reuse-address", bool: true, same: []string{"true"}, ignore: true, advice: "it is always on"},
 	{name: "raft-read-timeout", ignore: true, advice: "peer connections have keepalives of their own"},
 	{name: "raft-write-timeout", ignore: true, advice: "peer connections have keepalives of their own"},
-	{name: "cors", advice: "cross-origin requests are not supported yet; remove it and put a proxy in front of browsers"},
-	{name: "host-whitelist", same: []string{"*"},
-		advice: "host checks are not supported yet; remove it and put a proxy in front of browsers"},
 
 	{name: "cert-file", advice: adviceTLS},
 	{name: "key-file", advice: adviceTLS},
