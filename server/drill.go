@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/quorumkv/quorumkv/internal/fault"
 )
@@ -22,7 +23,12 @@ type drills struct {
 	active *prometheus.GaugeVec
 	total  *prometheus.CounterVec
 	logger hclog.Logger
+	// refusals bounds how often the log says that a call was refused: whoever guesses tokens must not fill it.
+	refusals rate.Sometimes
 }
+
+// refusalsLogged is the least time between two lines about calls that were refused.
+const refusalsLogged = time.Second
 
 // newDrills returns the drills of a member whose token was configured, or draws one and logs it if it is "".
 func newDrills(token string, r prometheus.Registerer, logger hclog.Logger) *drills {
@@ -43,7 +49,8 @@ func newDrills(token string, r prometheus.Registerer, logger hclog.Logger) *dril
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quorumkv_drill_faults_total", Help: "Rules of drills that were set, by what they disturb.",
 		}, []string{"kind"}),
-		logger: logger,
+		logger:   logger,
+		refusals: rate.Sometimes{Interval: refusalsLogged},
 	}
 	r.MustRegister(d.active, d.total)
 	d.measure(fault.Rules{}, false)

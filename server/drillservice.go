@@ -62,7 +62,9 @@ func (d *drillServer) checkToken(ctx context.Context) error {
 	if p, ok := peer.FromContext(ctx); ok {
 		from = p.Addr.String()
 	}
-	d.drills.logger.Warn("call refused, its token is missing or wrong", "client", from)
+	d.drills.refusals.Do(func() {
+		d.drills.logger.Warn("call refused, its token is missing or wrong, and perhaps more of them", "client", from)
+	})
 	return errDrillToken
 }
 

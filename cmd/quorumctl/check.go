@@ -214,8 +214,11 @@ func (c *check) printErrors(s *samples) bool {
 	return true
 }
 
-// interrupted is how a check ends that a signal stopped, after it has cleaned up.
-func interrupted() error {
-	return failf(exitInterrupted, "interrupted").
-		hint("nothing can be said about the cluster; the keys of the check are deleted")
+// interrupted is how a check ends that a signal stopped, after it has tried to clean up.
+func interrupted(clean bool) error {
+	f := failf(exitInterrupted, "interrupted")
+	if clean {
+		return f.hint("nothing can be said about the cluster; the keys of the check are deleted")
+	}
+	return f.hint("nothing can be said about the cluster; the keys of the check are still there")
 }

@@ -77,7 +77,7 @@ func (c *check) datascale(load dataLoad) error {
 	case err != nil:
 		return err
 	case c.stop.ctx.Err() != nil:
-		return interrupted()
+		return interrupted(true)
 	case memoryErr != nil:
 		return memoryErr
 	}

@@ -66,7 +66,7 @@ func (c *check) perf(load perfLoad) error {
 		c.printf("FAIL: Cleanup failed during key deletion: ERROR(%v)\n", err)
 	}
 	if c.stop.ctx.Err() != nil {
-		return interrupted()
+		return interrupted(err == nil)
 	}
 	if err := c.tidy(revision); err != nil {
 		return err

@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
 )
 
 // TestJudge prints the result of a check of 100 writes a second, in etcdctl's words.
@@ -83,7 +87,24 @@ func TestChecksCleanUp(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	requests := f.take()
+	if strings.Contains(stderr.String(), "still there") {
+		t.Errorf("the keys are gone, and it says\n%s", stderr.String())
+	}
 	if last := requests[len(requests)-1]; !strings.HasPrefix(last, `DeleteRange key:"/etcdctl-check-x/"`) {
 		t.Errorf("the last request is %s", last)
+	}
+}
+
+// TestCheckThatCannotCleanUp may not delete its keys when it is interrupted: it does not say that they are gone.
+func TestCheckThatCannotCleanUp(t *testing.T) {
+	f := startFake(t)
+	f.fail("DeleteRange", codes.PermissionDenied, "etcdserver: permission denied")
+	var stdout, stderr bytes.Buffer
+	a := newApp(strings.NewReader(""), &stdout, &stderr, nil)
+	a.notify = func(c chan<- os.Signal, _ ...os.Signal) { c <- syscall.SIGINT }
+	code := a.run([]string{"check", "perf", "--endpoints", f.address})
+	if code != exitInterrupted || !strings.Contains(stderr.String(), "the keys of the check are still there") ||
+		!strings.Contains(stdout.String(), "FAIL: Cleanup failed during key deletion: ERROR(etcdserver: permission denied)") {
+		t.Errorf("exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 }

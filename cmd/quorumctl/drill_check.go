@@ -73,7 +73,7 @@ func (a *app) printJudgement(r drillcheck.Result, asJSON bool) error {
 		return err
 	}
 	for _, v := range r.Violations {
-		fmt.Fprintf(a.stdout, "\n%s: %s\n", v.Promise, v.Text)
+		fmt.Fprintf(a.stdout, "\n%s: %s\n", v.Promise, drillreport.Visible(v.Text)) // it quotes the history, a file of anybody's
 	}
 	return nil
 }

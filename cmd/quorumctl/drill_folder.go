@@ -51,6 +51,18 @@ func (f *drillFolder) abandon() {
 	}
 }
 
+// mention adds to an error that there are logs to look into, if there are.
+func (f *drillFolder) mention(err error) error {
+	if len(f.logs) == 0 {
+		return err
+	}
+	var told *failure
+	if !errors.As(err, &told) {
+		told = failf(exitNoDrill, "%w", err)
+	}
+	return told.hint("the members' logs are in %s", f.path)
+}
+
 // takeLogs copies what the members logged. What cannot be copied is left out: the drill's result does not depend on it.
 func (f *drillFolder) takeLogs(c *drillCluster) {
 	for i, m := range c.Members() {

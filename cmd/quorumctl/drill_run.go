@@ -38,7 +38,7 @@ func (a *app) runDrill(cmd *cobra.Command, f drillFlags, s drill.Scenario) error
 	out, err := r.execute(folder)
 	if err != nil {
 		folder.abandon()
-		return err
+		return folder.mention(err)
 	}
 	r.view.Close()
 	return r.deliver(out, folder)

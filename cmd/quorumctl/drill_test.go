@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quorumkv/quorumkv/internal/drill"
+	drillcheck "github.com/quorumkv/quorumkv/internal/drill/check"
 	"github.com/quorumkv/quorumkv/internal/drill/history"
 	drillreport "github.com/quorumkv/quorumkv/internal/drill/report"
 	"github.com/quorumkv/quorumkv/internal/fault"
@@ -120,7 +121,8 @@ func TestDrillLeftLocal(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "report")
 	code := r.app.run([]string{"drill", "failover", "--local", "3", "--report", dir})
-	if code != 130 || !closed || !strings.Contains(r.stderr.String(), "\nError: left without healing; its members are killed\n") {
+	want := "\nError: left without healing; its members are killed\nHint: the members' logs are in " + dir + "\n"
+	if code != 130 || !closed || !strings.Contains(r.stderr.String(), want) {
 		t.Errorf("exit code %d, closed: %v\n%s", code, closed, r.stderr.String())
 	}
 	if _, err := os.Stat(filepath.Join(dir, "n1.log")); err != nil {
@@ -251,5 +253,18 @@ func TestRepeatDrill(t *testing.T) {
 		if twice := repeatDrill(cmd.Flags(), "failover", 7); twice != got {
 			t.Errorf("repeated: %s", twice)
 		}
+	}
+}
+
+// TestDrillCheckForeignText judges a history that somebody has put a terminal's commands into.
+func TestDrillCheckForeignText(t *testing.T) {
+	r := newRehearsal(t, nil)
+	r.app.drills.judge = func(*history.History) drillcheck.Result {
+		return drillcheck.Result{Violations: []history.Violation{{Promise: "watch", Text: "\x1b[2Jput a=\n1"}}}
+	}
+	dir := filepath.Join(t.TempDir(), "report")
+	leaveHistory(t, dir)
+	if code := r.app.run([]string{"drill", "check", dir}); code != 1 || r.stdout.String() != "\nwatch: \\x1b[2Jput a=\\n1\n" {
+		t.Errorf("exit code %d, output %q", code, r.stdout.String())
 	}
 }

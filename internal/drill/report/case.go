@@ -47,7 +47,7 @@ func (r *Report) drawCase(number int, v history.Violation, f frame) template.HTM
 	id := fmt.Sprintf("case-%d-%s", number, f.name)
 	out.mark(`<svg class="case `, f.name, `" role="img" aria-labelledby="`, id, `-title `, id, `-desc" viewBox="0 0 `,
 		px(f.width), " ", px(c.y+34), `" xmlns="http://www.w3.org/2000/svg"><title id="`, id, `-title">`,
-		html.EscapeString("Operations that show: "+visible(v.Promise)), `</title><desc id="`, id, `-desc">`,
+		html.EscapeString("Operations that show: "+Visible(v.Promise)), `</title><desc id="`, id, `-desc">`,
 		html.EscapeString(Several(len(ops), "operation", "operations")+" as bars from request to answer, a row for each client. "+
 			"The table below has the same."), `</desc>`, c.back.String(), c.String(), `</svg>`)
 	return template.HTML(out.String())

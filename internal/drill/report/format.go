@@ -56,9 +56,9 @@ func Several(n int, one, many string) string {
 	return Whole(n) + " " + many
 }
 
-// visible makes text of unknown origin safe to look at: whatever does not print, and could hide or reorder what stands
+// Visible makes text of unknown origin safe to look at: whatever does not print, and could hide or reorder what stands
 // around it or move a terminal's cursor, becomes its escape.
-func visible(s string) string {
+func Visible(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
@@ -71,9 +71,9 @@ func visible(s string) string {
 	return b.String()
 }
 
-// short is visible, with the middle left out if it is longer than most characters.
+// short is Visible, with the middle left out if it is longer than most characters.
 func short(s string, most int) string {
-	r := []rune(visible(s))
+	r := []rune(Visible(s))
 	if len(r) <= most {
 		return string(r)
 	}
@@ -85,7 +85,7 @@ const mostOfValue = 40 // characters of a key or value that are shown
 
 // request is what an operation asked for. The key is left out when it goes without saying.
 func request(op history.Op, key bool) string {
-	words := []string{visible(string(op.Kind))}
+	words := []string{Visible(string(op.Kind))}
 	if op.Kind == history.Stale {
 		words[0] = "serializable get"
 	}
@@ -110,7 +110,7 @@ func request(op history.Op, key bool) string {
 // answer is what a client was told, or was not.
 func answer(op history.Op) string {
 	if op.Outcome != history.OK {
-		text := visible(string(op.Outcome))
+		text := Visible(string(op.Outcome))
 		if op.Error != "" {
 			text += ": " + short(op.Error, 120)
 		}

@@ -170,7 +170,7 @@ func TestWords(t *testing.T) {
 		{Whole(-1234), "-1,234"},
 		{short("abcdefghij", 10), "abcdefghij"},
 		{short("abcdefghijk", 10), "abcdef…ijk"},
-		{visible("a\x1b[2J\u202eb"), `a\x1b[2J\u202eb`},
+		{Visible("a\x1b[2J\u202eb"), `a\x1b[2J\u202eb`},
 		{keyPrefix(history.Violation{Ops: []history.Op{{Key: "d/x/k1"}, {Key: "d/x/k2"}}}), "d/x/"},
 		{keyPrefix(history.Violation{Ops: []history.Op{{Key: "a"}}, Events: []history.Event{{Key: "b"}}}), ""},
 	} {

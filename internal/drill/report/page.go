@@ -28,7 +28,7 @@ var (
 		"seconds": seconds,
 		"several": Several,
 		"short":   func(s string) string { return short(s, mostOfValue) },
-		"visible": visible,
+		"visible": Visible,
 		"whole":   Whole[int],
 		"after":   func(prefix, key string) string { return short(strings.TrimPrefix(key, prefix), mostOfValue) },
 	}).Parse(pageText))

@@ -83,7 +83,7 @@ func (p *picture) svg() template.HTML {
 	name := p.frame.name
 	out.mark(`<svg class="timeline `, name, `" role="img" aria-labelledby="`, name, `-title `, name, `-desc" viewBox="0 0 `,
 		px(p.frame.width), " ", px(p.y+axisHeight), `" xmlns="http://www.w3.org/2000/svg"><title id="`, name, `-title">`,
-		html.EscapeString("Timeline of the drill "+visible(p.report.Scenario)), `</title><desc id="`, name, `-desc">`,
+		html.EscapeString("Timeline of the drill "+Visible(p.report.Scenario)), `</title><desc id="`, name, `-desc">`,
 		html.EscapeString(p.report.describe(p.end)), `</desc>`, p.back.String(), p.String(), `</svg>`)
 	return template.HTML(out.String())
 }

@@ -65,7 +65,7 @@ func textWidth(text string) float64 {
 
 // fit is as much of text as takes no more than width.
 func fit(text string, width float64) string {
-	for most := len([]rune(visible(text))); most > 1; most-- {
+	for most := len([]rune(Visible(text))); most > 1; most-- {
 		if t := short(text, most); textWidth(t) <= width {
 			return t
 		}

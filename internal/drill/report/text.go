@@ -26,12 +26,12 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	t.line("%s: %s", t.paint(verdictColour[r.Verdict], word), sentence)
 	var names []string
 	for _, m := range r.Cluster.Members {
-		names = append(names, visible(m.Name))
+		names = append(names, Visible(m.Name))
 	}
-	t.line("%s, %s on %s, %s", visible(r.Scenario), Several(len(r.Rounds), "round", "rounds"),
+	t.line("%s, %s on %s, %s", Visible(r.Scenario), Several(len(r.Rounds), "round", "rounds"),
 		strings.Join(names, " "), span(r.Duration))
 	if r.Summary != "" {
-		t.line("%s", visible(r.Summary))
+		t.line("%s", Visible(r.Summary))
 	}
 	t.marks(r.Marks)
 	t.counts(r.Counts)
@@ -43,7 +43,7 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 		t.line("")
 	}
 	for _, n := range r.Notes[:min(len(r.Notes), mostNotesInText)] {
-		t.line("note: %s", visible(n))
+		t.line("note: %s", Visible(n))
 	}
 	t.more(len(r.Notes), mostNotesInText, "note", "notes")
 	_, err := w.Write(t.Bytes())
@@ -99,7 +99,7 @@ func (t *text) marks(marks []Mark) {
 			if !m.Kept {
 				sign = t.paint(red, "MISSED")
 			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", sign, visible(m.Name), visible(m.Value), visible(m.Bound))
+			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", sign, Visible(m.Name), Visible(m.Value), Visible(m.Bound))
 		}
 	}
 	table.Flush()
@@ -121,11 +121,11 @@ func (t *text) counts(c Counts) {
 
 func (t *text) violation(number, all int, v history.Violation) {
 	t.line("")
-	t.line("%s %s", t.paint(red, fmt.Sprintf("Violation %d of %d:", number, all)), visible(v.Promise))
-	t.line("  %s", visible(v.Text))
+	t.line("%s %s", t.paint(red, fmt.Sprintf("Violation %d of %d:", number, all)), Visible(v.Promise))
+	t.line("  %s", Visible(v.Text))
 	table := tabwriter.NewWriter(t, 0, 0, 2, ' ', 0)
 	for _, op := range v.Ops[:min(len(v.Ops), mostOpsInText)] {
-		fmt.Fprintf(table, "  #%d\tclient %d\t%s\t%s - %s s\t%s\t%s\n", op.ID, op.Client, visible(op.Member),
+		fmt.Fprintf(table, "  #%d\tclient %d\t%s\t%s - %s s\t%s\t%s\n", op.ID, op.Client, Visible(op.Member),
 			seconds(op.Begin), seconds(op.End), request(op, true), answer(op))
 	}
 	table.Flush()

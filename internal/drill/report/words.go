@@ -7,7 +7,7 @@ import (
 
 // result is the verdict as a word and a sentence: "VIOLATED", "2 promises were broken".
 func (r *Report) result() (word, sentence string) {
-	word = strings.ToUpper(visible(string(r.Verdict)))
+	word = strings.ToUpper(Visible(string(r.Verdict)))
 	switch r.Verdict {
 	case Passed:
 		return word, r.held()
