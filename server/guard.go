@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -40,6 +41,10 @@ func (g guard) wrap(next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusOK)
 			return
 		}
+		// A browser sends many a POST without asking first, and only withholds the answer from the page.
+		if r.Method != http.MethodGet && g.refuse(w, r) {
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -47,6 +52,17 @@ func (g guard) wrap(next http.Handler) http.Handler {
 // allows reports whether pages from origin may call.
 func (g guard) allows(origin string) bool {
 	return g.origins == nil || slices.Contains(g.origins, origin)
+}
+
+// refuse answers a request that a page makes which may not call, and reports whether it has. Browsers say where a page is
+// from whenever it could change something; a page of this server's own may call.
+func (g guard) refuse(w http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if _, host, _ := strings.Cut(origin, "://"); origin == "" || g.allows(origin) || host == r.Host {
+		return false
+	}
+	http.Error(w, fmt.Sprintf("Pages from %q may not use this server: allow them with --cors.", origin), http.StatusForbidden)
+	return true
 }
 
 func (g guard) allow(h http.Header, origin string) {

@@ -170,3 +170,22 @@ func TestGuard(t *testing.T) {
 		}
 	}
 }
+
+// A page that may not call cannot do by a POST, which browsers send without asking, what it may not read the answer of.
+func TestGuardOfPosts(t *testing.T) {
+	for origin, code := range map[string]int{
+		"": 400, "http://page": 400, "http://other": 403, "http://me:2379": 400, "http://me:2380": 403, "null": 403,
+	} {
+		cfg := testConfig()
+		cfg.Origins, cfg.Logger = []string{"http://page"}, hclog.NewNullLogger()
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "http://me:2379/v3/kv/range", strings.NewReader("{"))
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		newHTTPHandler(newAPI(newSoloNode(t), cfg)).ServeHTTP(w, r)
+		if w.Code != code {
+			t.Errorf("from %q: %d %s", origin, w.Code, w.Body)
+		}
+	}
+}

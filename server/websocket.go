@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -31,8 +30,7 @@ func (b *socketBridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Browsers do not ask before they connect, so it is refused here.
-	if origin := r.Header.Get("Origin"); origin != "" && !b.guard.allows(origin) {
-		http.Error(w, fmt.Sprintf("Pages from %q may not use this server: allow them with --cors.", origin), http.StatusForbidden)
+	if b.guard.refuse(w, r) {
 		return
 	}
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
