@@ -20,6 +20,7 @@ type app struct {
 	environ []string // NAME=value
 	words   []string // of the command line, as they were given
 	globals globals
+	endedBy os.Signal // that ended the run, if the process shall look as if it had died of it
 	sleep   func(time.Duration)
 	notify  func(c chan<- os.Signal, signals ...os.Signal) // signal.Notify
 	drills  drillEngine

@@ -16,5 +16,10 @@ package main
 import "os"
 
 func main() {
-	os.Exit(newApp(os.Stdin, os.Stdout, os.Stderr, os.Environ()).run(os.Args[1:]))
+	a := newApp(os.Stdin, os.Stdout, os.Stderr, os.Environ())
+	code := a.run(os.Args[1:])
+	if a.endedBy != nil {
+		dieOf(a.endedBy)
+	}
+	os.Exit(code)
 }

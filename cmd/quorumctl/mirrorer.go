@@ -52,6 +52,7 @@ func (m *mirrorer) run(stop *stopSignal) error {
 	f := m.mirror(ctx)
 	if stop.ctx.Err() != nil {
 		f = failf(stop.exitCode(), "interrupted") // whatever it broke off
+		m.app.endedBy = stop.got                  // as etcdctl's, which knows no signals
 	}
 	if m.done > 0 && !errors.Is(f, rpctypes.ErrCompacted) {
 		f.hint("to go on from there: --rev %d", m.done+1)

@@ -72,6 +72,14 @@ func (s *stopSignal) exitCode() int {
 	return code
 }
 
+// dieOf ends the process by a signal, as if it had not been waited for: a shell then ends its script, too.
+func dieOf(s os.Signal) {
+	signal.Reset(s)
+	if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(s) == nil {
+		time.Sleep(patience) // it has come long before that
+	}
+}
+
 // release ends ctx, if no signal did, and gives signals back their usual meaning.
 func (s *stopSignal) release() {
 	close(s.released)

@@ -53,7 +53,7 @@ func TestMirrorSaysWhereToGoOn(t *testing.T) {
 	a.notify = func(c chan<- os.Signal, _ ...os.Signal) { signals <- c }
 	code := a.run([]string{"--endpoints", f.address, "make-mirror", f.address, "--rev", "30"})
 	want := "Error: interrupted\nHint: to go on from there: --rev 43\n"
-	if code != 130 || stderr.String() != want {
+	if code != 130 || a.endedBy != syscall.SIGINT || stderr.String() != want {
 		t.Errorf("exit code %d, want 130; standard error:\n%swant:\n%s", code, stderr.String(), want)
 	}
 }
