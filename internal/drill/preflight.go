@@ -8,7 +8,9 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/quorumkv/quorumkv/internal/drill/report"
 	"github.com/quorumkv/quorumkv/internal/fault"
 )
 
@@ -37,11 +39,26 @@ func (r *run) preflight(ctx context.Context) (revision int64, err error) {
 			return 0, fmt.Errorf("set faults on %s (%s): %w", m.Name, m.Endpoint, err)
 		}
 	}
-	get, err := r.ask(ctx, 0)
-	if err != nil {
+	if err := r.leftovers(ctx); err != nil {
 		return 0, err
 	}
-	return get, nil
+	return r.ask(ctx, 0)
+}
+
+// leftovers notes the keys of drills that were killed before they could clean up. Somebody else's drill may be under way, so
+// they are left alone.
+func (r *run) leftovers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	g, err := r.client(0).Get(ctx, Prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return unhealthy(r.members[0], err)
+	}
+	if g.Count > 0 {
+		r.note("Other drills have left %s: if none is under way, remove them with quorumctl del --prefix %s.",
+			report.Several(int(g.Count), "key", "keys"), Prefix)
+	}
+	return nil
 }
 
 // healthy asks every member: all answer, follow one leader, complain about nothing, are caught up and serve reads.
