@@ -215,7 +215,9 @@ func DefaultConfig() Config {
 // the first field that cannot be used, with its value. It looks at nothing outside c.
 func (c *Config) Validate() error {
 	c.resolve()
-	for _, check := range []func() error{c.checkNames, c.checkURLs, c.checkTimes, c.checkLimits, c.checkBrowsers, c.checkDrills, c.checkLogs} {
+	for _, check := range []func() error{
+		c.checkNames, c.checkURLs, c.checkTimes, c.checkLimits, c.checkBrowsers, c.checkDrills, c.checkLogs,
+	} {
 		if err := check(); err != nil {
 			return err
 		}

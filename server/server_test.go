@@ -192,7 +192,8 @@ func TestConfiguredGuardsOfHTTP(t *testing.T) {
 		{"kv.example.com", "http://bad", http.StatusOK, ""},
 		{"other.example.com", "http://good", http.StatusMisdirectedRequest, ""},
 	} {
-		request, err := http.NewRequestWithContext(testContext(t), http.MethodGet, "http://"+r.clients[0].Addr().String()+"/version", nil)
+		target := "http://" + r.clients[0].Addr().String() + "/version"
+		request, err := http.NewRequestWithContext(testContext(t), http.MethodGet, target, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
