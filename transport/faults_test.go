@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -287,5 +288,19 @@ func TestNothingIsReceivedAfterClose(t *testing.T) {
 	b.faults.Close() // lets go on what is held
 	if n := len(b.got); n != 0 {
 		t.Errorf("%d messages received after Close", n)
+	}
+}
+
+// The pings go with the control stream. When it is lost alone, and cannot be opened again, the other streams go too: nobody
+// else would notice that the peer is cut off.
+func TestCutOffMemberIsNoticedWithoutPings(t *testing.T) {
+	a, b, _ := threeDrilled(t, quickToMissAPeer)
+	a.set(fault.Rules{Links: []fault.Link{{In: true, Out: true, Drop: 1}}}, time.Minute)
+	p := (*b.peers.Load())[a.id]
+	p.mu.Lock()
+	p.sessions[control](errors.New("reset by the test"))
+	p.mu.Unlock()
+	for range classes {
+		b.logs.wait(b, "peer lost", label(a.id))
 	}
 }

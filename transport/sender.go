@@ -99,6 +99,9 @@ func (s *sender) session(parent context.Context, n int) (x session) {
 	out, err := s.open(ctx, end, conn)
 	if err != nil {
 		x.err = err
+		if s.class == control && errors.Is(err, errNoAnswer) {
+			s.peer.cut(err) // without a control stream nobody pings, and the other streams would hang on
+		}
 		return x
 	}
 
@@ -143,6 +146,9 @@ func (s *sender) open(ctx context.Context, end context.CancelCauseFunc, conn *gr
 	}
 	if err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	if !patience.Stop() {
+		return nil, causeOr(ctx, errNoAnswer) // the answer came too late by a hair
 	}
 	return out, nil
 }
