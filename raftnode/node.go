@@ -41,24 +41,24 @@ type Node struct {
 	view     *apply.View // nil until the state is there
 	caughtUp uint64      // commit index known at boot: nothing is served before it is applied
 
-	queue      []queued // commands waiting for the next entry or for a leader, oldest first
-	qbytes     int
-	pending    pendingTable
+	queue   []queued // commands waiting for the next entry or for a leader, oldest first
+	qbytes  int
+	pending pendingTable
 	// lostToLeader says that messages to the leader got lost since the last tick.
 	lostToLeader bool
-	reads      readQueue
-	watches    *watch.Hub
-	appends    appendQueue
-	flush      flushState
-	snaps      snapshots
-	compaction compaction
-	fetch      *fetch // a snapshot on its way here, nil if none
-	staged     *staged
-	transfer   *transfer
-	leases     leases
-	stall      stall
-	space      space
-	heard      map[uint64]time.Duration // when a peer was last heard
+	reads        readQueue
+	watches      *watch.Hub
+	appends      appendQueue
+	flush        flushState
+	snaps        snapshots
+	compaction   compaction
+	fetch        *fetch // a snapshot on its way here, nil if none
+	staged       *staged
+	transfer     *transfer
+	leases       leases
+	stall        stall
+	space        space
+	heard        map[uint64]time.Duration // when a peer was last heard
 
 	stats     Stats
 	published Status

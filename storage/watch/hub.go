@@ -18,9 +18,9 @@ type Hub struct {
 	// woken are the streams that got something to do in the call under way, stale those that wait for another view, and
 	// awaiting those that owe an answer about progress until the store has reached their latest start.
 	woken, stale, awaiting []*Stream
-	interval     func() time.Duration
-	after        func(d time.Duration, f func()) (stop func())
-	watchers     int
+	interval               func() time.Duration
+	after                  func(d time.Duration, f func()) (stop func())
+	watchers               int
 }
 
 // NewHub returns a hub without watchers. interval returns the time to a stream's next round of progress notices; after
