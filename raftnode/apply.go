@@ -27,10 +27,13 @@ func (s *state) close() error {
 	if s.db == nil {
 		return nil
 	}
-	// A clean stop leaves nothing to replay; a crash at any point only means more replay.
+	// A clean stop leaves nothing to replay; a crash at any point, or a full disk, only means more replay.
 	var flushErr error
 	if s.machine.Pending() {
 		flushErr = s.machine.Flush()
+	}
+	if errors.Is(flushErr, env.ErrNoSpace) {
+		flushErr = nil
 	}
 	return firstError(flushErr, s.db.Close())
 }
@@ -135,7 +138,7 @@ func (s *state) flush(e env.Env) (flushed, error) {
 	}
 	index, _ := s.machine.Applied()
 	err := retrying(e.FS, s.machine.Flush)
-	if errors.Is(err, env.ErrNoSpace) && s.db.Usable() {
+	if errors.Is(err, env.ErrNoSpace) {
 		s.retryAt = start + spaceInterval
 		return flushed{noSpace: true}, nil
 	}
@@ -153,9 +156,11 @@ func (s *state) measure() flushed {
 	return flushed{index: index, size: s.db.Size(), inUse: s.db.InUse()}
 }
 
-// flushIdle sees to it that nothing stays uncommitted for long when little is written.
+// flushIdle sees to it that nothing stays uncommitted for long when little is written, and that a full disk is tried again
+// even if nothing was applied since: what is left to commit may be a compaction, or gone with the state it was for.
 func (n *Node) flushIdle(now time.Duration) {
-	if n.raw == nil || n.flush.queued || n.flush.durable >= n.applied || now-n.flush.at < flushInterval {
+	due := n.flush.durable < n.applied || n.flush.noSpace
+	if n.raw == nil || n.flush.queued || !due || now-n.flush.at < flushInterval {
 		return
 	}
 	n.flushNow(func(bool) {})

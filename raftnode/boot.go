@@ -43,6 +43,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 		founders: founders,
 		mem:      &memoryLog{},
 		heard:    map[uint64]time.Duration{},
+		taken:    map[uint64]apply.RequestID{},
 
 		walLane:   e.Lane("wal"),
 		applyLane: e.Lane("apply"),
@@ -167,7 +168,11 @@ func (n *Node) reconcile(applied uint64) error {
 	if n.state.machine == nil && base == initialIndex {
 		return n.rebuildFirst()
 	}
-	gen, err := stageFile(n.env.FS, n.cfg.Backend, snap.Meta{Index: base, Term: n.mem.baseTerm})
+	var gen *backend.Staged
+	err := retrying(n.env.FS, func() (err error) {
+		gen, err = stageFile(n.env.FS, n.cfg.Backend, snap.Meta{Index: base, Term: n.mem.baseTerm})
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, snap.ErrDamaged) {
 		n.logger.Warn("no snapshot to begin the log with, one will be fetched", "index", base, "error", err)
 		return n.dropState()

@@ -31,9 +31,9 @@ type Config struct {
 	// RequestTimeout bounds proposals and linearizable reads. Default 5 s + 2 election timeouts, as in etcd.
 	RequestTimeout time.Duration
 
-	// StallTimeout is how long a write to the log may take before the disk counts as stalled: a leader then hands over,
-	// and nobody stands for election. Default 1 s, at least a tick. Too short: leaders change at each hiccup of the disk. Too long: writes
-	// wait as long behind a leader whose disk hangs.
+	// StallTimeout is how long a write to the log may take before the disk counts as stalled: the node hands leadership
+	// over and does not stand for election. Default 1 s, at least a tick. Too short: leaders change at each hiccup of the
+	// disk. Too long: writes wait as long behind a leader whose disk hangs.
 	StallTimeout time.Duration
 
 	// SnapshotEntries is how many entries are applied between two compactions of the log. Default 10,000.
@@ -44,8 +44,8 @@ type Config struct {
 	LogBytes uint64
 	// BallastBytes is the size of the file that is given up when the disk is full, and the measure of when it nearly is;
 	// see space.go. Default: 2 % of the volume, from 64 MiB to 1 GiB, at most a sixteenth of the volume. Negative: no
-	// ballast, and nobody looks at the space that is left. Too small: there is no room to delete and compact in. Too
-	// large: writes are refused while there is space.
+	// ballast, and nobody looks at the space that is left until a write finds none. Too small: there is no room to delete
+	// and compact in. Too large: writes are refused while there is space.
 	BallastBytes int64
 	// SegmentBytes is the size of a log file. Default 64 MiB.
 	SegmentBytes int64

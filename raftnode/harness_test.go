@@ -62,6 +62,7 @@ type node struct {
 
 	crashAt int                  // file operations left until the process dies; 0: it lives
 	fault   func(memfs.Op) error // decides about each file operation
+	works   func()               // gives the state file its space back; nil if it has it
 }
 
 // newCluster makes the nodes and starts them. Node i has no patience with a silent leader for 10+3(i-1) ticks, so that
@@ -227,7 +228,7 @@ func (n *node) crash(power bool) {
 		n.raft.Abandon()
 	}
 	n.raft, n.view, n.posted, n.timers, n.lanes = nil, nil, nil, nil, nil
-	n.held, n.paused, n.crashAt, n.fault = map[string]bool{}, false, 0, nil
+	n.held, n.paused, n.crashAt, n.fault, n.works = map[string]bool{}, false, 0, nil, nil
 	n.life++
 	if power {
 		n.fs = n.fs.CrashClone(n.c.crashes, n.mapRoot())

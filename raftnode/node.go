@@ -58,7 +58,8 @@ type Node struct {
 	leases       leases
 	stall        stall
 	space        space
-	heard        map[uint64]time.Duration // when a peer was last heard
+	heard        map[uint64]time.Duration   // when a peer was last heard
+	taken        map[uint64]apply.RequestID // the newest command taken from a peer that forwarded it
 
 	stats     Stats
 	published Status
@@ -333,7 +334,7 @@ func (n *Node) timeoutError(started time.Duration) error {
 	switch {
 	case n.leader != 0 && started > lost && started < elected:
 		return ErrTimeoutLeaderLost
-	case n.leader == n.self.Member && !n.hearsQuorum(now):
+	case n.leader == n.self.Member && !n.quorumOf(func(id uint64) bool { return id == n.self.Member || n.hears(id, now) }):
 		return ErrTimeoutConnectionLost
 	case n.leader != 0 && n.leader != n.self.Member && !n.hears(n.leader, now):
 		return ErrTimeoutConnectionLost
@@ -346,15 +347,16 @@ func (n *Node) hears(peer uint64, now time.Duration) bool {
 	return ok && now-at < n.cfg.electionTimeout()
 }
 
-func (n *Node) hearsQuorum(now time.Duration) bool {
+// quorumOf tells whether those voters that are counted are enough to elect and to commit.
+func (n *Node) quorumOf(counted func(voter uint64) bool) bool {
 	voters := n.mem.conf.GetVoters()
-	heard := 0
+	count := 0
 	for _, id := range voters {
-		if id == n.self.Member || n.hears(id, now) {
-			heard++
+		if counted(id) {
+			count++
 		}
 	}
-	return heard > len(voters)/2
+	return count > len(voters)/2
 }
 
 func hex(id uint64) string { return fmt.Sprintf("%x", id) }

@@ -153,26 +153,40 @@ func (n *Node) forward() {
 	}
 }
 
-// forwarded takes commands from a follower, if this node leads and has room.
+// forwarded takes commands from a follower, if this node leads and has room. A refusal promises that the command does
+// nothing, so there is none for what may be a second copy of a command that was taken: it is dropped, and if it was the
+// first its client hears at its deadline that nobody knows.
 func (n *Node) forwarded(from uint64, f *peerpb.Forward) {
 	if n.raw == nil || n.role != raft.StateLeader {
 		n.refuse(from, f.GetCommands(), peerpb.ForwardRefused_NOT_LEADER)
 		return
 	}
-	for i, c := range f.GetCommands() {
-		if len(n.queue) >= n.cfg.MaxPending || n.qbytes+len(c.GetRequest()) > n.cfg.MaxPendingBytes {
-			n.refuse(from, f.GetCommands()[i:], peerpb.ForwardRefused_OVERLOADED)
-			return
+	var overload, growth []*peerpb.Command
+	for _, c := range f.GetCommands() {
+		id, newest := requestID(c.GetId()), n.taken[from]
+		unknown := id.Epoch > newest.Epoch || id.Epoch == newest.Epoch && id.Counter > newest.Counter
+		full := len(n.queue) >= n.cfg.MaxPending || n.qbytes+len(c.GetRequest()) > n.cfg.MaxPendingBytes
+		grows := !full && n.refusesGrowth(c.GetRequest())
+		switch {
+		case full && unknown:
+			overload = append(overload, c)
+		case grows && unknown:
+			growth = append(growth, c)
+		case !full && !grows:
+			if unknown {
+				n.taken[from] = id
+			}
+			n.enqueue(queued{Command: apply.Command{ID: id, Request: c.GetRequest()}})
 		}
-		if n.refusesGrowth(c.GetRequest()) {
-			n.refuse(from, f.GetCommands()[i:i+1], peerpb.ForwardRefused_NO_SPACE)
-			continue
-		}
-		n.enqueue(queued{Command: apply.Command{ID: requestID(c.GetId()), Request: c.GetRequest()}})
 	}
+	n.refuse(from, overload, peerpb.ForwardRefused_OVERLOADED)
+	n.refuse(from, growth, peerpb.ForwardRefused_NO_SPACE)
 }
 
 func (n *Node) refuse(to uint64, cs []*peerpb.Command, why peerpb.ForwardRefused_Reason) {
+	if len(cs) == 0 {
+		return
+	}
 	r := &peerpb.ForwardRefused{Reason: why}
 	for _, c := range cs {
 		r.Ids = append(r.Ids, c.GetId())

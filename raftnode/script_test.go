@@ -3,9 +3,11 @@ package raftnode_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +41,7 @@ import (
 //	stop N                               an orderly stop
 //	hold FILTER, network                 messages that match stay in flight; what is in flight
 //	step FILTER [n=N], lose FILTER [n=N] delivers (one), or loses (all), messages in flight that match
+//	copy FILTER                          a second copy of the first message in flight that matches
 //	release                              nothing is held any more
 //	cut FILTER, heal                     messages that match get lost, until heal
 //	pause NODES, resume NODES            the nodes' loops do not run
@@ -49,6 +52,7 @@ import (
 //	crash-at N kind=KIND name=PREFIX     crashes at the next such file operation
 //	fail N kind=KIND name=PREFIX [once] [full]
 //	                                     such file operations return an error
+//	full-state N                         there is no space for the state file that is open now
 //	works N                              nothing fails any more
 //	disk N free=N                        so many bytes are free on a node's disk, whatever it holds
 //	remove N NAME, rot N NAME at=N, files N [DIR]
@@ -169,7 +173,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		}
 	case "trace":
 		c.trace = d.HasArg("on")
-	case "hold", "network", "step", "lose", "release", "cut", "heal":
+	case "hold", "network", "step", "lose", "copy", "release", "cut", "heal":
 		s.messages(t, d)
 	case "unreachable":
 		nodes := s.nodes(t, d)
@@ -262,6 +266,13 @@ func (s *script) messages(t *testing.T, d *datadriven.TestData) {
 			c.say("only %d such messages", found-left)
 		}
 		c.network = rest
+	case "copy":
+		i := slices.IndexFunc(c.network, f.matches)
+		if i < 0 {
+			d.Fatalf(t, "no such message")
+		}
+		second := *c.network[i]
+		c.network = append(c.network, &second)
 	case "release":
 		c.holds = nil
 		for _, e := range c.network {
@@ -330,8 +341,20 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 		}
 	case "disk":
 		n.fs.SetCapacity(n.fs.Used() + uint64(number(t, d, "free", 0)))
+	case "full-state":
+		full := true
+		n.works = func() { full = false }
+		n.raft.OnStateWrite(func() error {
+			if full {
+				return &os.PathError{Op: "write", Path: "db", Err: syscall.ENOSPC}
+			}
+			return nil
+		})
 	case "works":
 		n.fault = nil
+		if n.works != nil {
+			n.works()
+		}
 	case "remove":
 		for _, name := range removalOrder(n, d.CmdArgs[1].Key) {
 			if err := n.fs.Remove(name); err != nil {

@@ -48,7 +48,7 @@ const (
 
 // space is the loop's knowledge of the volume that the data directory is on.
 type space struct {
-	ballast   uint64        // bytes; 0: nobody looks
+	ballast   uint64        // bytes; 0: nobody looks, unless a write found no space
 	asking    bool          // a look is on the snap lane
 	asked     time.Duration // when it was sent there
 	tried     time.Duration // when a write to the log that found no space was tried again
@@ -117,7 +117,7 @@ func (n *Node) tickSpace(now time.Duration) {
 		s.tried = now
 		n.appends.blocked()
 	}
-	if s.ballast == 0 && !s.low || s.asking || s.asked != 0 && now-s.asked < spaceInterval {
+	if s.ballast == 0 && !s.low && !n.alarmed() || s.asking || s.asked != 0 && now-s.asked < spaceInterval {
 		return
 	}
 	s.asking, s.asked = true, now
@@ -176,15 +176,20 @@ func (n *Node) followAlarm() {
 	if n.raw == nil || s.proposing || n.applied < n.caughtUp {
 		return
 	}
-	self := apply.Alarm{Member: n.self.Member, Type: pb.AlarmType_NOSPACE}
-	raised := n.view.HasAlarm(self)
-	switch {
+	switch raised := n.alarmed(); {
 	case s.low && !raised:
-		n.proposeAlarm(self, pb.AlarmRequest_ACTIVATE)
+		n.proposeAlarm(n.ownAlarm(), pb.AlarmRequest_ACTIVATE)
 	case !s.low && raised:
-		n.proposeAlarm(self, pb.AlarmRequest_DEACTIVATE)
+		n.proposeAlarm(n.ownAlarm(), pb.AlarmRequest_DEACTIVATE)
 	}
 }
+
+func (n *Node) ownAlarm() apply.Alarm {
+	return apply.Alarm{Member: n.self.Member, Type: pb.AlarmType_NOSPACE}
+}
+
+// alarmed tells whether this node's alarm is raised, perhaps since an earlier life.
+func (n *Node) alarmed() bool { return n.view != nil && n.view.HasAlarm(n.ownAlarm()) }
 
 func (n *Node) proposeAlarm(a apply.Alarm, action pb.AlarmRequest_AlarmAction) {
 	s := &n.space

@@ -11,8 +11,12 @@ import (
 //
 // A leader does not need its own disk to commit: the followers' do. So one whose disk hangs goes on sending heartbeats,
 // nobody stands for election, and its clients wait for ever. It must notice by itself and hand leadership over; if nobody
-// takes it, it keeps silent like a dead one: the others elect, and it steps down for want of answers. A follower whose disk hangs costs nobody anything as
-// long as it does not stand for election: then it would lead the moment it can write down that it does.
+// takes it, it keeps silent like a dead one: the others elect, and it steps down for want of answers. All that only while
+// the others are enough to elect without it: else its vote is needed, which it cannot write down, and a leader that serves
+// reads is better than none.
+//
+// A follower whose disk hangs costs nobody anything as long as it does not stand for election: then it would lead the
+// moment it can write down that it does.
 //
 // Time is the lease clock's, which makes small steps only: a process that was paused has no stalled disk.
 type stall struct {
@@ -52,7 +56,7 @@ func (n *Node) tickStall() {
 		n.logger.Warn("disk stalled: a write to the log does not come to its end", "elapsed", took, "leads", n.leads())
 	}
 	s.length = took
-	if n.leads() && !n.alone() && n.transfer == nil && !s.handed {
+	if n.leads() && n.othersElect() && n.transfer == nil && !s.handed {
 		s.handed = true
 		n.TransferLeadership(0, n.stalledHandover)
 	}
@@ -62,9 +66,9 @@ func (n *Node) tickStall() {
 func (n *Node) stalledHandover(err error) {
 	s := &n.stall
 	switch {
-	case err == nil || s.length == 0 || !n.leads():
-	case n.appends.blocked != nil:
-		s.handed = false // who has no space either leads no better: a leader that serves reads is worth keeping
+	case err == nil || n.stopped || s.length == 0 || !n.leads():
+	case n.appends.blocked != nil || !n.othersElect():
+		s.handed = false // nobody leads any better, who has no space either no more than who is not elected
 	default:
 		s.silent = true
 		n.logger.Warn("nobody takes over from a stalled leader: it keeps silent until others elect", "error", err)
@@ -97,6 +101,12 @@ func (n *Node) withheld(m *raftpb.Message) bool {
 		return true
 	}
 	return false
+}
+
+// othersElect tells whether the voters that were heard lately are a quorum without this node.
+func (n *Node) othersElect() bool {
+	now := n.env.Clock.Now()
+	return n.quorumOf(func(id uint64) bool { return id != n.self.Member && n.hears(id, now) })
 }
 
 func (n *Node) leads() bool { return n.raw != nil && n.role == raft.StateLeader }

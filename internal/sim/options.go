@@ -43,6 +43,9 @@ type Options struct {
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 }
 
+// fewWatchers is above what most seeds have; those with a crowd have more.
+const fewWatchers = 6
+
 // Draw makes a seed's options.
 func Draw(rng *rand.Rand) Options {
 	coin := func() bool { return rng.IntN(2) == 0 }
@@ -61,7 +64,7 @@ func Draw(rng *rand.Rand) Options {
 		OperationsInFlight: 1 + rng.IntN(3),
 	}
 	o.ThinkMean = between(100*time.Millisecond, 1500*time.Millisecond)
-	o.Watchers, o.RecentRows = rng.IntN(6), 1+rng.IntN(100)
+	o.Watchers, o.RecentRows = rng.IntN(fewWatchers), 1+rng.IntN(100)
 	o.HastenElection = coin()
 	if coin() { // followers fall behind at once
 		o.SnapshotEntries, o.CatchUpEntries = 5+rng.Uint64N(20), 1+rng.Uint64N(10)

@@ -2,13 +2,14 @@ package sim
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/quorumkv/quorumkv/raftnode"
 )
 
-// Trials are what a healed cluster goes through when the seed has disks that hang or fill up: one fault alone, with
-// nothing else to blame, so that how soon the cluster copes with it can be held against a bound.
+// Trials are what a healed cluster goes through when the seed has disks that hang or fill up, or a crowd of watchers: one
+// trouble alone, with nothing else to blame, so that how soon the cluster copes with it can be held against a bound.
 
 // The bounds count from the fault, or from its end, and grow with the network's delay: what copes takes messages.
 const (
@@ -27,6 +28,9 @@ const (
 )
 
 func (w *world) trials() {
+	if w.opt.Watchers >= fewWatchers {
+		w.burstTrial()
+	}
 	if w.opt.HangEvery > 0 && len(w.nodes) > 1 {
 		w.stallTrial(true)
 		w.stallTrial(false)
@@ -83,6 +87,20 @@ func (w *world) writes(count int, but *node) func() bool {
 	}
 }
 
+// burstTrial puts values all at once and then no more: whoever watches must see the last of them with nothing coming after
+// it that would wake a forgotten stream. The end of the run looks at that.
+func (w *world) burstTrial() {
+	var burst []*operation
+	for range trialWrites {
+		for _, n := range w.nodes {
+			burst = append(burst, w.load.attempt(n, opUnique))
+		}
+	}
+	w.within(fullLimit, func() bool {
+		return !slices.ContainsFunc(burst, func(op *operation) bool { return op.end == 0 })
+	}, "writes put all at once, and not all were answered")
+}
+
 // stallTrial lets the log of the leader, or of a follower, hang for good. The first write is committed all the same, by
 // the others: it takes another one to notice.
 func (w *world) stallTrial(leader bool) {
@@ -117,8 +135,8 @@ func (w *world) settled() bool {
 	return true
 }
 
-// fullTrial fills the disks of one node, or of all, but for the little that it takes to say so, whatever they free: writes are refused with the right error, reads and deletes are not,
-// and when there is space again writes are accepted.
+// fullTrial fills the disks of one node, or of all, but for the little that it takes to say so, whatever they free: writes
+// are refused with the right error, reads and deletes are not, and when there is space again writes are accepted.
 func (w *world) fullTrial() {
 	all, one := w.rng.IntN(3) == 0, w.rng.IntN(len(w.nodes))
 	for i, n := range w.nodes {

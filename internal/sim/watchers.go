@@ -33,8 +33,8 @@ type follower struct {
 
 func newWatchers(w *world, rng *rand.Rand) *watchers {
 	l := &watchers{w: w, rng: rng}
-	for i := range w.opt.Watchers {
-		f := &follower{l: l, name: fmt.Sprintf("watcher %d", i+1), next: 1}
+	for at := range w.opt.Watchers {
+		f := &follower{l: l, name: fmt.Sprintf("watcher %d", at+1), next: 1}
 		for i, o := range []watch.Options{watch.PrevKV, watch.Notify, watch.NoPut, watch.NoDelete} {
 			if rng.IntN([]int{2, 2, 8, 8}[i]) == 0 {
 				f.spec.Options |= o
@@ -51,6 +51,9 @@ func newWatchers(w *world, rng *rand.Rand) *watchers {
 		f.pace = time.Duration(1+rng.IntN(20)) * time.Millisecond
 		if rng.IntN(3) == 0 {
 			f.pace = time.Duration(1+rng.IntN(3)) * time.Second
+		}
+		if at >= fewWatchers { // one of a crowd: ready for more while its stream still rests
+			f.pace = 10 * time.Microsecond
 		}
 		l.all = append(l.all, f)
 	}

@@ -87,7 +87,7 @@ func (w *world) violation(format string, args ...any) {
 
 // run plays the phases and returns when they are over or something is violated: first anything fails; then a quorum
 // heals while the others stay away, and must make progress; then everybody heals, and all must agree. What a seed has of
-// full and hanging disks is then tried once more, alone.
+// full and hanging disks, and of watchers, is then tried once more, alone.
 func (w *world) run() {
 	for _, n := range w.nodes {
 		n.start()

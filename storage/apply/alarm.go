@@ -49,7 +49,9 @@ func (m *Machine) alarm(req *pb.AlarmRequest, want bool) (Response, error) {
 func (v *View) AlarmsOf(t pb.AlarmType) []Alarm { return ofType(v.Alarms, t) }
 
 // NoSpace reports whether some member has no space left. Then nothing may be proposed that [Grows].
-func (v *View) NoSpace() bool { return len(v.AlarmsOf(pb.AlarmType_NOSPACE)) > 0 }
+func (v *View) NoSpace() bool {
+	return slices.ContainsFunc(v.Alarms, func(a Alarm) bool { return a.Type == pb.AlarmType_NOSPACE })
+}
 
 // HasAlarm reports whether this very alarm is raised.
 func (v *View) HasAlarm(a Alarm) bool { return slices.Contains(v.Alarms, a) }

@@ -270,7 +270,7 @@ func (m *Machine) Flush() error {
 	m.hash = m.history.sum
 	m.save(&m.batch)
 	if err := m.db.Commit(&m.batch); err != nil {
-		if errors.Is(err, env.ErrNoSpace) && m.db.Usable() {
+		if errors.Is(err, env.ErrNoSpace) {
 			m.kv.NotFlushed()
 			return fmt.Errorf("flush up to entry %d: %w", m.index, err)
 		}

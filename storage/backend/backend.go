@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os" //determinism:ok bbolt maps a real file and takes an *os.File
+	"strings"
 	"syscall"
 	"time"
 
@@ -120,7 +121,7 @@ func openBolt(path string, o Options, create bool, first *Batch) (*DB, error) {
 	}
 	if err != nil {
 		d.abandon()
-		return nil, fmt.Errorf("open %s: %w", path, classify(err))
+		return nil, fmt.Errorf("open %s: %w", path, noSpace(classify(err)))
 	}
 	return d, nil
 }
@@ -156,27 +157,41 @@ func (d *DB) init(first *Batch) error {
 }
 
 // Commit carries out all changes of b in one transaction and returns once they are durable. After an error the handle
-// refuses all further batches, unless it is [DB.Usable]: that is so if the disk was full, and nothing was committed.
+// refuses all further batches. The exception is env.ErrNoSpace: nothing was committed, and a later Commit tries again.
 func (d *DB) Commit(b *Batch) error {
 	if d.failed != nil {
 		return fmt.Errorf("commit after a failed one: %w", d.failed)
 	}
-	if err := d.update(b.apply); err != nil {
-		err = fmt.Errorf("commit %d changes, %d bytes: %w", b.Len(), b.Bytes(), classify(err))
-		if !errors.Is(err, env.ErrNoSpace) || !d.untouched() {
-			d.failed = err
-		}
-		return err
+	err := d.update(b.apply)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("commit %d changes, %d bytes: %w", b.Len(), b.Bytes(), classify(err))
+	if refusedForSpace(err) && d.untouched() {
+		return fmt.Errorf("%w: %w", env.ErrNoSpace, err)
+	}
+	d.failed = err
+	return err
 }
 
-// Usable reports whether the handle takes further batches.
-func (d *DB) Usable() bool { return d.failed == nil }
+// refusedForSpace reports whether a full disk has refused a write or the file's growth. A sync that says the same leaves
+// doubt: what it was to make durable is written, the meta page perhaps among it.
+func refusedForSpace(err error) bool {
+	if op := (*os.PathError)(nil); errors.As(err, &op) {
+		return op.Op == "write" && full(op)
+	}
+	// Of an error in growing the file bbolt keeps the text only.
+	_, growth, ok := strings.Cut(err.Error(), growthFailed)
+	return ok && (strings.HasSuffix(growth, syscall.ENOSPC.Error()) || strings.HasSuffix(growth, syscall.EDQUOT.Error()))
+}
 
-// untouched reports whether the last write transaction, which failed, has left the meta page alone. Then it has written
-// nothing but pages that the committed state does not refer to, and the next transaction writes all of its own again: what
-// became of these, or of their sync, does not matter to it.
+const growthFailed = "file resize error: "
+
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// untouched reports whether the last write transaction, which failed, has left the committed meta page the newest. Then it
+// has written nothing but pages that the committed state does not refer to, and the next transaction writes all of its own
+// again, its meta page over what may be there of the failed one's.
 func (d *DB) untouched() bool {
 	committed := d.writing
 	err := d.Read(func(tx *bbolt.Tx) error { committed = tx.ID(); return nil })
@@ -279,7 +294,13 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return ErrClosed
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	}
+	return err
+}
+
+// noSpace is for files that are made and, after an error, removed: it does not matter what of them was written.
+func noSpace(err error) error {
+	if full(err) {
 		return fmt.Errorf("%w: %w", env.ErrNoSpace, err)
 	}
 	return err

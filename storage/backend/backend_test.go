@@ -309,7 +309,7 @@ func TestTargetOfACopyFails(t *testing.T) {
 }
 
 func TestClassify(t *testing.T) {
-	if err := classify(fmt.Errorf("write: %w", syscall.ENOSPC)); !errors.Is(err, env.ErrNoSpace) {
+	if err := noSpace(fmt.Errorf("write: %w", syscall.ENOSPC)); !errors.Is(err, env.ErrNoSpace) {
 		t.Error(err)
 	}
 	if err := classify(fmt.Errorf("read: %w", syscall.EIO)); !errors.Is(err, ErrDamaged) {

@@ -7,9 +7,9 @@
 //   - One writer. Every change goes through [DB.Commit], one bbolt transaction per [Batch]; there is no background
 //     committer, no hook, no second door. The caller puts data and the applied index that covers it in the same Batch.
 //   - A write that failed is the last one: after an error from Commit the handle refuses further batches, because
-//     nothing is known of what reached the disk. A full disk is the exception, when it was found before the meta page was
-//     written: bbolt never writes over a page that the committed state refers to, so that state is as it was, and the
-//     next transaction writes every page that it refers to and that is not part of it.
+//     nothing is known of what reached the disk. A full disk is the exception, when a write and not a sync has found it
+//     so, before the meta page was written: bbolt never writes over a page that the committed state refers to, so that
+//     state is as it was, and the next transaction writes every page that it refers to and that is not part of it.
 //   - Damage is an error value. Page faults on the mapping (SIGBUS) and the panics bbolt answers rotten pages with come
 //     back as [ErrDamaged]. bbolt checks no page but its two meta pages, so values must carry checksums of their own:
 //     see package mvcc.

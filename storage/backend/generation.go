@@ -336,7 +336,7 @@ func Stage(fsys env.FS, dir string, o Options, content io.Reader) (*Staged, erro
 func fill(name string, o Options, content io.Reader) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return classify(err)
+		return noSpace(err)
 	}
 	_, err = io.Copy(f, content)
 	if err == nil && !o.NoSync {
@@ -345,7 +345,7 @@ func fill(name string, o Options, content io.Reader) error {
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
-	return classify(err)
+	return noSpace(err)
 }
 
 // Switch makes the generation current and returns it, open. The caller has closed the DB of the old one, which is

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -84,8 +87,8 @@ func TestCommitOnAFullDisk(t *testing.T) {
 			d.Close()
 			return
 		}
-		if !errors.Is(err, env.ErrNoSpace) || !d.Usable() {
-			t.Fatalf("page %d: %v, usable %t", at, err, d.Usable())
+		if !errors.Is(err, env.ErrNoSpace) {
+			t.Fatalf("page %d: %v", at, err)
 		}
 		if n, index := keys(t, d); n != 500 || index != "1" {
 			t.Fatalf("page %d: %d keys, index %s", at, n, index)
@@ -133,25 +136,77 @@ func TestSwitchOnAFullDisk(t *testing.T) {
 	d.Close()
 }
 
-// A meta page that was written says nothing of whether it is durable: the handle is over, full disk or not.
+// A meta page may be there in part or whole when its write, or the sync behind it, finds the disk full. Only when the write
+// found it is the page that shows in the cache, or does not, proof of what is on the disk.
 func TestFullDiskAtTheMetaPage(t *testing.T) {
+	write := &os.PathError{Op: "write", Path: "db", Err: syscall.ENOSPC}
+	for _, c := range []struct {
+		name    string
+		written int // bytes of the meta page
+		err     error
+		goesOn  bool
+	}{
+		{"nothing written", 0, write, true},
+		{"its header written", 40, write, true},
+		{"all written", 4096, write, false},
+		{"all written, sync failed", 4096, syscall.ENOSPC, false},
+		{"sync failed, and the page fell out of the cache", 0, syscall.ENOSPC, false},
+	} {
+		d := mustCreate(t, newFS(t), put(Meta, "index", "0"))
+		hook := writeHook(d)
+		real := *hook
+		*hook = func(p []byte, off int64) (int, error) {
+			if off >= int64(metaPages*os.Getpagesize()) {
+				return real(p, off)
+			}
+			n, _ := real(p[:min(c.written, len(p))], off)
+			return n, c.err
+		}
+		err := d.Commit(many(1))
+		if err == nil || errors.Is(err, env.ErrNoSpace) != c.goesOn {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		*hook = real
+		if err := d.Commit(many(2)); (err == nil) != c.goesOn {
+			t.Errorf("%s, then with space: %v", c.name, err)
+		}
+		d.Close()
+	}
+}
+
+// The sync of the pages is no different: it may have failed for pages of which nobody knows.
+func TestFullDiskAtTheSync(t *testing.T) {
 	d := mustCreate(t, newFS(t), nil)
 	defer d.Close()
-	metaEnd := int64(metaPages * os.Getpagesize())
-	hook := writeHook(d)
-	write := *hook
-	*hook = func(p []byte, off int64) (int, error) {
-		n, err := write(p, off)
-		if off < metaEnd {
-			return n, syscall.ENOSPC
-		}
-		return n, err
+	restore := onWrite(d, func(int64) error { return syscall.ENOSPC }) // as fdatasync does, which bbolt calls itself
+	err := d.Commit(many(1))
+	restore()
+	if err == nil || errors.Is(err, env.ErrNoSpace) || d.Commit(many(1)) == nil {
+		t.Fatalf("%v, and the handle goes on", err)
 	}
-	if err := d.Commit(many(1)); !errors.Is(err, env.ErrNoSpace) || d.Usable() {
-		t.Fatalf("%v, usable %t", err, d.Usable())
+}
+
+// bbolt keeps only the text of an error from growing its file.
+func TestFullDiskAtTheGrowth(t *testing.T) {
+	fsys := newFS(t)
+	d := mustCreate(t, fsys, nil)
+	defer d.Close()
+	file, err := os.Open(d.bolt.Path())
+	if err != nil {
+		t.Fatal(err)
 	}
-	*hook = write
-	if err := d.Commit(many(2)); err == nil {
-		t.Fatal("a batch was taken by a handle that failed")
+	defer file.Close()
+	held := (**os.File)(unsafe.Pointer(reflect.ValueOf(d.bolt).Elem().FieldByName("file").UnsafeAddr()))
+	real := *held
+	d.bolt.NoGrowSync = false
+	*held = file // not writable: it cannot grow
+	err = d.Commit(many(1))
+	*held = real
+	if err == nil || !strings.Contains(err.Error(), growthFailed) || refusedForSpace(err) {
+		t.Fatalf("growing a file that cannot be written: %v", err)
+	}
+	full := &os.PathError{Op: "truncate", Path: "db", Err: syscall.ENOSPC}
+	if !refusedForSpace(fmt.Errorf("commit: "+growthFailed+"%s", full)) {
+		t.Fatal("a file that cannot grow for want of space")
 	}
 }

@@ -60,7 +60,8 @@ type firstFrame struct {
 
 // makeSegment writes a segment's header and its first frame, syncs them, and only then gives the file its name (W3). A
 // prepared file is used if there is one. On a disk that has no room for a whole segment it is a short one, so that a node
-// whose space is nearly used up can still elect, compact and delete. env.ErrNoSpace comes back only from before anything was written.
+// whose space is nearly used up can still elect, compact and delete. env.ErrNoSpace comes back only from before anything
+// was written.
 func makeSegment(f env.FS, dir string, cfg Config, h segmentHeader, first *firstFrame) (newborn, error) {
 	crc := newSegmentCRC(cfg.Seed, h.number)
 	buf, chain, err := encodeBirth(crc, h, first)

@@ -8,8 +8,7 @@
 // [Collect], on a goroutine of its own and on an immutable view, sends what came of it, and reports with [Stream.Done]
 // how far each watcher got. Only then it gets more: what is buffered for a client is one slice of history, however slow
 // the client and however many its watchers. Streams with very many watchers of the same keys rest between rounds, so that
-// events gather (round.go). A watcher that fell behind the overlay reads the file in such slices, in
-// nobody's way.
+// events gather (round.go). A watcher that fell behind the overlay reads the file in such slices, in nobody's way.
 //
 // Invariants:
 //

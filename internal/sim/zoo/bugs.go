@@ -308,7 +308,7 @@ var bugs = []Bug{
 			"no write is accepted any more.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/stall.go",
-			Old:  "if n.leads() && !n.alone() && n.transfer == nil && !s.handed {",
+			Old:  "if n.leads() && n.othersElect() && n.transfer == nil && !s.handed {",
 			New:  "if false {",
 		}},
 	},
@@ -327,7 +327,7 @@ var bugs = []Bug{
 			"comes.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/space.go",
-			Old:  "	case !s.low && raised:\n		n.proposeAlarm(self, pb.AlarmRequest_DEACTIVATE)\n",
+			Old:  "	case !s.low && raised:\n		n.proposeAlarm(n.ownAlarm(), pb.AlarmRequest_DEACTIVATE)\n",
 			New:  "",
 		}},
 	},
