@@ -125,7 +125,7 @@ func (n *Node) write(w appendWork) {
 	var wantsNext bool
 	n.onWAL(func() error {
 		start := n.env.Clock.Now()
-		err := n.disk.write(n.env.FS, w)
+		err := n.disk.write(n.env.FS, w, nil)
 		took = n.env.Clock.Now() - start
 		wantsNext = n.disk.log.WantsNext()
 		return err
@@ -133,7 +133,7 @@ func (n *Node) write(w appendWork) {
 		if n.stopped {
 			return
 		}
-		if errors.Is(err, errNoRoom) {
+		if errors.Is(err, env.ErrNoSpace) {
 			n.waitForSpace(func() { n.write(w) }) // and all others behind it
 			return
 		}
@@ -165,29 +165,19 @@ func (n *Node) prepareSegment() {
 	})
 }
 
-// write makes term and vote durable, then the entries. Nothing of w is answered before it returns. After errNoRoom it may
-// be called again.
-func (d *disk) write(f env.FS, w appendWork) error {
-	if err := d.saveHard(w); err != nil {
-		return err
-	}
-	if len(w.entries) == 0 {
-		return nil
-	}
-	return d.append(f, wal.Record{Entries: w.entries, Commit: w.commit})
-}
-
-// errNoRoom says that nothing of a record was written, because there was no space for a new segment. A write that found no
-// space anywhere else, where space is reserved, leaves doubt: it is a failure like any other.
-var errNoRoom = errors.New("no room for a log segment")
-
-// append writes a record, durably, and gives the ballast for it if need be.
-func (d *disk) append(f env.FS, r wal.Record) error {
-	err := retrying(f, func() error { return d.log.Append(r, true) })
-	if errors.Is(err, env.ErrNoSpace) && d.log.Usable() {
-		return fmt.Errorf("%w: %w", errNoRoom, err)
-	}
-	return err
+// write makes term and vote durable, then the entries, in a log that starts anew after reset if there is one. Nothing of w
+// is answered before it returns. After env.ErrNoSpace, with the ballast gone, nothing is in doubt, and it may be called
+// again.
+func (d *disk) write(f env.FS, w appendWork, reset *wal.Snapshot) error {
+	return retrying(f, func() error {
+		if err := d.saveHard(w); err != nil {
+			return err
+		}
+		if len(w.entries) == 0 && reset == nil {
+			return nil
+		}
+		return d.log.Append(wal.Record{Reset: reset, Entries: w.entries, Commit: w.commit}, true)
+	})
 }
 
 func (d *disk) saveHard(w appendWork) error {
@@ -228,7 +218,7 @@ func (n *Node) sealIdle(now time.Duration) {
 		if n.stopped {
 			return
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, env.ErrNoSpace) { // without space the last frame only stays without its evidence
 			n.fail(fmt.Errorf("seal the write-ahead log: %w", err))
 			return
 		}

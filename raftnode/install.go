@@ -54,12 +54,9 @@ func (n *Node) install(w appendWork) {
 	}
 	reset := wal.Snapshot{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: meta.GetConfState()}
 	n.onWAL(func() error {
-		if err := n.disk.saveHard(w); err != nil {
-			return err
-		}
-		return n.disk.append(n.env.FS, wal.Record{Reset: &reset, Entries: w.entries, Commit: w.commit})
+		return n.disk.write(n.env.FS, w, &reset)
 	}, func(err error) {
-		if errors.Is(err, errNoRoom) {
+		if errors.Is(err, env.ErrNoSpace) {
 			n.waitForSpace(func() { n.install(w) })
 			return
 		}
@@ -185,9 +182,9 @@ func (n *Node) installRestored(from uint64) {
 		if keep {
 			return nil
 		}
-		return n.disk.append(n.env.FS, wal.Record{Reset: &reset})
+		return n.disk.write(n.env.FS, appendWork{}, &reset)
 	}, func(err error) {
-		if errors.Is(err, errNoRoom) {
+		if errors.Is(err, env.ErrNoSpace) {
 			n.waitForSpace(func() { n.installRestored(from) })
 			return
 		}

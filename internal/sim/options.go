@@ -41,6 +41,7 @@ type Options struct {
 	ThinkMean          time.Duration // mean time between the end of a client's operation and its next
 	FullEvery          time.Duration // mean time between disks that fill up and are freed later; 0: none
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
+	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -121,5 +122,6 @@ func Draw(rng *rand.Rand) Options {
 	if rng.IntN(3) == 0 {
 		o.HangEvery = between(10*time.Second, 40*time.Second)
 	}
+	o.CopyOnWrite = coin()
 	return o
 }

@@ -50,6 +50,9 @@ func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
 		n.stalled = map[string]time.Duration{}
 		n.rate = 1 + (rng.Float64()*2-1)*opt.Drift
 		n.fs = memfs.New(rng.Uint64(), n.mapRoot())
+		if opt.CopyOnWrite {
+			n.fs.SetCopyOnWrite()
+		}
 		w.nodes = append(w.nodes, n)
 	}
 	w.load = newWorkload(w, rand.New(rand.NewPCG(seed, 0x53)))

@@ -26,8 +26,7 @@ const maxIdleBuffer = 4 << 20
 // vanish in a crash, whole, with what follows; the next Append syncs it before it writes (W1).
 //
 // After an error nothing is known about the record, and the log refuses all further work. The exception is
-// env.ErrNoSpace while the log is [Log.Usable]: no segment could be made for the record, nothing was written, and the log
-// is as it was.
+// env.ErrNoSpace: nothing of the record was written, and the log is as it was.
 func (l *Log) Append(r Record, sync bool) error {
 	if err := l.usable(); err != nil {
 		return err
@@ -123,8 +122,11 @@ func (l *Log) settle() error {
 // write puts the encoded frame on disk.
 func (l *Log) write(h frameHeader, sync bool) error {
 	if _, err := l.file.WriteAt(l.buf, l.off); err != nil {
-		// Part of the frame may be there: even a full disk leaves doubt, which only recovery can resolve.
-		return l.fail(fmt.Errorf("write log segment %d at offset %d (%s): %w", l.number, l.off, h, err))
+		err = fmt.Errorf("write log segment %d at offset %d (%s): %w", l.number, l.off, h, err)
+		if errors.Is(err, env.ErrNoSpace) {
+			return err // file systems that copy on write need space for what is preallocated, too; nothing was written
+		}
+		return l.fail(err) // part of the frame may be there: a doubt that only recovery can resolve
 	}
 	if !sync {
 		l.unsynced = l.unsynced || h.content()

@@ -242,6 +242,9 @@ func faulty(rng *rand.Rand) func(memfs.Op) error {
 		}
 		switch op.Kind {
 		case memfs.OpWrite:
+			if rng.IntN(4) == 0 {
+				return env.ErrNoSpace
+			}
 			return &memfs.Short{N: rng.IntN(op.Len + 1), Err: errors.New("injected write error")}
 		case memfs.OpCreate:
 			return env.ErrNoSpace

@@ -103,7 +103,8 @@ func readHardState(file env.File, i int) (uint64, HardState, error) {
 	return decodeHardState(b[:])
 }
 
-// Save makes hs durable. After an error nothing is known about it, and every later Save fails too.
+// Save makes hs durable. After an error nothing is known about it, and every later Save fails too. The exception is
+// env.ErrNoSpace: one copy at least is as it was, and a later Save tries again.
 func (f *HardStateFile) Save(hs HardState) error {
 	if f.err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, f.err)
@@ -114,7 +115,9 @@ func (f *HardStateFile) Save(hs HardState) error {
 	seq := f.seq + 1
 	for i := range 2 {
 		if err := f.writeCopy(i, seq, hs); err != nil {
-			f.err = err
+			if !errors.Is(err, env.ErrNoSpace) {
+				f.err = err
+			}
 			return fmt.Errorf("save hard state: %w", err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 )
 
@@ -161,6 +162,33 @@ func TestHardStateCrash(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whichever copy finds the disk full, a promise that was made is not forgotten, and the next one can be made once there
+// is space.
+func TestHardStateOnAFullDisk(t *testing.T) {
+	for full := range 2 {
+		f := memfs.New(1, "")
+		old, next := HardState{Term: 1, Vote: 1}, HardState{Term: 2, Vote: 2}
+		h := newHardState(t, f, old)
+		writes := 0
+		f.SetHook(func(op memfs.Op) error {
+			if op.Kind == memfs.OpWrite {
+				if writes++; writes == full+1 {
+					return env.ErrNoSpace
+				}
+			}
+			return nil
+		})
+		if err := h.Save(next); !errors.Is(err, env.ErrNoSpace) {
+			t.Fatalf("copy %d on a full disk: %v", full+1, err)
+		}
+		if _, got, err := OpenHardState(f.CrashClone(newRand(1), "")); err != nil || got != old && got != next {
+			t.Fatalf("copy %d on a full disk: %+v, %v", full+1, got, err)
+		}
+		must(t, h.Save(next))
+		wantHardState(t, f.ProcessCrash(), next)
+	}
 }
 
 // TestHardStateFailedSync: what a process reads after a failed sync may be in the page cache only. Open makes it

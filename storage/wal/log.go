@@ -92,10 +92,6 @@ func (l *Log) fail(err error) error {
 	return err
 }
 
-// Usable reports whether the log takes further work. After env.ErrNoSpace it tells a segment that could not be made from a
-// write that may be there in part.
-func (l *Log) Usable() bool { return l.err == nil }
-
 // usable returns an error unless the log may go on.
 func (l *Log) usable() error {
 	if l.err != nil {

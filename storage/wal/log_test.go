@@ -233,6 +233,33 @@ func TestFullDiskLeavesLogUsable(t *testing.T) {
 	s.reopen(120)
 }
 
+// File systems that copy on write need space also for what was preallocated. While there is none, nothing is written and
+// nothing is in doubt.
+func TestFullDiskInsideSegment(t *testing.T) {
+	s := newScripted(t)
+	s.put("a", 2, 3, 1)
+	s.fs.SetHook(func(op memfs.Op) error {
+		if op.Kind == memfs.OpWrite {
+			return env.ErrNoSpace
+		}
+		return nil
+	})
+	for what, err := range map[string]error{
+		"append": s.log.Append(Record{Entries: run(4, 5, 1)}, true),
+		"seal":   s.log.Seal(3),
+	} {
+		if !errors.Is(err, env.ErrNoSpace) || errors.Is(err, ErrFailed) {
+			t.Errorf("%s on a full disk: %v", what, err)
+		}
+	}
+	s.fs.SetHook(nil)
+	s.put("b", 4, 6, 1)
+	must(t, s.log.Seal(5))
+	if got := s.reopen(6); len(got.Entries) != 5 || got.CommitHint != 5 {
+		t.Fatal(describe(got))
+	}
+}
+
 // A disk that has no room for a segment may have room for a short one, which is all that an election or a deletion needs.
 func TestShortSegmentOnANearlyFullDisk(t *testing.T) {
 	s := newScripted(t)

@@ -12,7 +12,7 @@ import (
 func (m *FS) CrashClone(rng *rand.Rand, newMapRoot string) *FS {
 	c := &crash{rng: rng}
 	out := New(rng.Uint64(), newMapRoot)
-	out.capacity = m.capacity
+	out.capacity, out.copies = m.capacity, m.copies
 	out.root = c.dir(m.root)
 	m.copyMapped(newMapRoot)
 	return out
@@ -24,7 +24,7 @@ func (m *FS) ProcessCrash() *FS {
 	m.dead = true
 	m.unlockMapped()
 	out := New(m.rng.Uint64(), m.mapRoot)
-	out.capacity = m.capacity
+	out.capacity, out.copies = m.capacity, m.copies
 	seen := map[*inode]*inode{}
 	out.root = copyDir(m.root, map[*dir]*dir{}, seen)
 	return out

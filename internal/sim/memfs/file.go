@@ -120,7 +120,11 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, pathError(OpWrite, f.name, iofs.ErrInvalid)
 	}
-	if err := f.m.reserve(op, off+int64(len(p))-f.n.size); err != nil {
+	grow := off + int64(len(p)) - f.n.size
+	if f.m.copies {
+		grow = int64(len(p))
+	}
+	if err := f.m.reserve(op, grow); err != nil {
 		return 0, err
 	}
 	if len(p) > 0 {

@@ -45,6 +45,7 @@ type FS struct {
 	dead     bool
 	inHook   bool // stays set if the hook panics
 	capacity uint64
+	copies   bool
 }
 
 var _ env.FS = (*FS)(nil)
@@ -115,6 +116,10 @@ func (m *FS) Ops() int { return m.ops }
 
 // SetCapacity bounds the sum of all file sizes, mapped files excepted: growth beyond it is refused with env.ErrNoSpace.
 func (m *FS) SetCapacity(bytes uint64) { m.capacity = bytes }
+
+// SetCopyOnWrite makes it a file system that never writes in place: as long as a write goes on it needs space for what it
+// writes, also where that is preallocated.
+func (m *FS) SetCopyOnWrite() { m.copies = true }
 
 // Kill makes the FS and all its open files dead, without saying what is left. CrashClone may be called afterwards.
 func (m *FS) Kill() { m.dead = true }

@@ -318,6 +318,11 @@ func TestFaults(t *testing.T) {
 	if free, err := fs.Free(""); err != nil || free != 5000-4096 {
 		t.Fatalf("free %d, %v", free, err)
 	}
+	_, inPlace := f.WriteAt(fill(1000, 1), 0)
+	fs.SetCopyOnWrite()
+	if _, err := f.WriteAt(fill(1000, 1), 0); inPlace != nil || !errors.Is(err, env.ErrNoSpace) {
+		t.Fatalf("write in place on a full disk: %v, and where there is no such thing: %v", inPlace, err)
+	}
 }
 
 func noHook(fs *FS) *FS {

@@ -10,8 +10,8 @@ var bugs = []Bug{
 			"is missing, or raft panics over a follower that forgot entries it had confirmed.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/append.go",
-			Old:  "return d.log.Append(r, true) })",
-			New:  "return d.log.Append(r, false) })",
+			Old:  "Entries: w.entries, Commit: w.commit}, true)",
+			New:  "Entries: w.entries, Commit: w.commit}, false)",
 		}},
 	},
 	{
@@ -319,6 +319,16 @@ var bugs = []Bug{
 			File: "raftnode/space.go",
 			Old:  "		n.appends.blocked()\n",
 			New:  "",
+		}},
+	},
+	{
+		Name: "full-disk-in-doubt",
+		What: "A log that found no space inside a segment refuses all further work, and the node waits for it for ever, as for " +
+			"space.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/append.go",
+			Old:  "			return err // file systems",
+			New:  "			return l.fail(err) // file systems",
 		}},
 	},
 	{
