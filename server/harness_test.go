@@ -275,9 +275,9 @@ func serve(t testing.TB, n node, cfg apiConfig, register ...func(*grpc.Server)) 
 }
 
 // dial returns a plain gRPC connection.
-func (e *edge) dial(t testing.TB) *grpc.ClientConn {
+func (e *edge) dial(t testing.TB, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(e.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(e.addr, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

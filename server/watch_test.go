@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
@@ -18,11 +19,11 @@ import (
 )
 
 // watcherOf opens a raw stream.
-func watcherOf(t *testing.T, e *edge) pb.Watch_WatchClient {
+func watcherOf(t *testing.T, e *edge, options ...grpc.DialOption) pb.Watch_WatchClient {
 	t.Helper()
 	ctx, cancel := context.WithCancel(testContext(t))
 	t.Cleanup(cancel)
-	stream, err := pb.NewWatchClient(e.dial(t)).Watch(ctx)
+	stream, err := pb.NewWatchClient(e.dial(t, options...)).Watch(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +176,8 @@ func TestWatchUnread(t *testing.T) {
 	n := newSoloNode(t)
 	e := serve(t, n, testConfig())
 	c, ctx := e.client(t), testContext(t)
-	stream := watcherOf(t, e)
+	// Windows of a size of their own do not grow with what the client takes off the network without reading it.
+	stream := watcherOf(t, e, grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10))
 	go func() { // ends with the stream
 		for range 20 * repliesAtMost {
 			if stream.Send(create(&pb.WatchCreateRequest{Key: []byte("k")})) != nil {
