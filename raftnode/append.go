@@ -37,13 +37,19 @@ type appendQueue struct {
 	msgs       []*raftpb.Message
 	busy       bool          // a write is on the lane
 	installing bool          // that write is a snapshot's
+	last       uint64        // index of the last entry handed over, written or not; 0: none yet
 	idleFrom   time.Duration // when the last write finished
 	sealed     bool          // the last frame has its evidence behind it
 	// blocked repeats the write that found no space; nil if none waits. busy is set while it does.
 	blocked func()
 }
 
-func (q *appendQueue) push(m *raftpb.Message) { q.msgs = append(q.msgs, m) }
+func (q *appendQueue) push(m *raftpb.Message) {
+	q.msgs = append(q.msgs, m)
+	if es := m.GetEntries(); len(es) > 0 {
+		q.last = es[len(es)-1].GetIndex()
+	}
+}
 
 // appendWork is several MsgStorageAppend messages merged.
 type appendWork struct {

@@ -82,16 +82,13 @@ func (n *Node) openFiles() error {
 	if n.state.machine != nil {
 		applied, _ = n.state.machine.Applied()
 	}
-	var log *wal.Log
-	var rec wal.Recovered
-	err = retrying(n.env.FS, func() (err error) {
-		log, rec, err = wal.Open(n.env.FS, walDir, walConfig(n.cfg, n.identity), applied)
-		return err
-	})
+	rec, damaged, err := n.openLog(applied)
 	if err != nil {
 		return fmt.Errorf("open write-ahead log: %w", err)
 	}
-	n.disk.log = log
+	if damaged != nil {
+		return n.prepareRepair(damaged)
+	}
 	if rec.Torn != "" {
 		n.logger.Warn("write-ahead log ends in a torn write, which was never acknowledged", "what", rec.Torn)
 	}
@@ -108,12 +105,16 @@ func (n *Node) openFiles() error {
 	if n.state.machine == nil {
 		return n.prepareRestore()
 	}
-	return errors.Join(n.adoptState(), removeAll(n.env.FS, snapDir))
+	n.adoptState()
+	return removeAll(n.env.FS, snapDir)
 }
 
 // openHardState raises the boot epoch, durably, so that no request id of an earlier life is given out again.
 func (n *Node) openHardState() (wal.HardState, error) {
 	f, hard, err := wal.OpenHardState(n.env.FS)
+	if errors.Is(err, wal.ErrHardStateLost) || errors.Is(err, fs.ErrNotExist) {
+		return hard, fmt.Errorf("open hard state: %w; %s", err, notThisMember)
+	}
 	if err != nil {
 		return hard, fmt.Errorf("open hard state: %w", err)
 	}
@@ -133,24 +134,44 @@ func (n *Node) openState() error {
 		return fmt.Errorf("look for state: %w", err)
 	}
 	if !ok {
+		n.lost.reason = "the state file is missing"
 		n.logger.Warn("state file is missing, it will be rebuilt")
 		return nil
 	}
 	o := n.cfg.Backend
 	o.Insist = len(n.founders) == 1
-	db, err := backend.Open(n.env.FS, stateDir, o)
+	err = n.loadState(o)
 	if errors.Is(err, backend.ErrDamaged) {
-		n.logger.Warn("state file is damaged, it will be rebuilt", "error", err)
-		return nil
+		return n.stateLost(err)
 	}
 	if err != nil {
 		return fmt.Errorf("open state: %w", err)
 	}
-	n.state.db = db
-	if n.state.machine, err = n.openMachine(db); err != nil {
-		return fmt.Errorf("open state: %w", err)
-	}
 	return nil
+}
+
+// loadState opens the state file and reads what is in it.
+func (n *Node) loadState(o backend.Options) error {
+	db, err := backend.Open(n.env.FS, stateDir, o)
+	if err != nil {
+		return err
+	}
+	m, err := n.openMachine(db)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	n.state.db, n.state.machine = db, m
+	return nil
+}
+
+// stateLost notes that the state file cannot be used. What is certainly damaged is never tried again.
+func (n *Node) stateLost(why error) error {
+	n.lost = stateLoss{reason: why.Error(), suspect: errors.Is(why, backend.ErrSuspect)}
+	n.logger.Warn("state file is damaged, it will be rebuilt", "error", why)
+	if n.lost.suspect {
+		return nil
+	}
+	return backend.Condemn(n.env.FS, stateDir, n.lost.reason)
 }
 
 func (n *Node) openMachine(db *backend.DB) (*apply.Machine, error) {
@@ -174,6 +195,9 @@ func (n *Node) reconcile(applied uint64) error {
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, snap.ErrDamaged) {
+		if n.lost.reason == "" {
+			n.lost.reason = fmt.Sprintf("the snapshot at index %d is lost, with which the log begins", base)
+		}
 		n.logger.Warn("no snapshot to begin the log with, one will be fetched", "index", base, "error", err)
 		return n.dropState()
 	}
@@ -185,9 +209,6 @@ func (n *Node) reconcile(applied uint64) error {
 }
 
 func (n *Node) rebuildFirst() error {
-	if err := removeAll(n.env.FS, stateDir); err != nil {
-		return fmt.Errorf("remove damaged state: %w", err)
-	}
 	db, err := backend.Create(n.env.FS, stateDir, n.cfg.Backend, apply.InitialBatch(n.identity.ClusterID, n.founders))
 	if err != nil {
 		return fmt.Errorf("rebuild state: %w", err)
@@ -209,15 +230,15 @@ func (n *Node) dropState() error {
 }
 
 // adoptState makes the opened state the node's and starts raft on it.
-func (n *Node) adoptState() error {
+func (n *Node) adoptState() {
 	f := n.state.measure()
 	n.applied, n.flush.durable = f.index, f.index
 	n.flush.size, n.flush.inUse = f.size, f.inUse
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()
 	n.adoptLeases(n.state.machine.Leases())
+	n.lost = stateLoss{}
 	n.startRaft()
-	return nil
 }
 
 // prepareRestore readies a node without state to fetch one. It takes no part in the protocol until it has.

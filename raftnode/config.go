@@ -122,6 +122,7 @@ const (
 	snapshotRetry             = time.Second
 	snapshotGiveUp            = 10 * time.Second
 	restorePatience           = 3500 * time.Millisecond // three questions
+	suspectRounds             = 2                       // of all peers, before a suspect state is tried again
 	snapshotKeep              = 30 * time.Second
 	transferAttempts          = 2
 	requestTimeoutBase        = 5 * time.Second

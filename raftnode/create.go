@@ -29,6 +29,11 @@ const (
 // ErrForeignData says that the data directory belongs to another cluster or member.
 var ErrForeignData = errors.New("data directory belongs to another member")
 
+// notThisMember ends the refusal of a data directory that has forgotten what its member promised.
+const notThisMember = "it must not come back as the same member, for it might vote twice in one term; keep it down, the " +
+	"others go on while they are a quorum (replacing a member under a new id comes with membership changes, which this " +
+	"version does not have yet)"
+
 // ErrIdentityMissing says that the directory holds a node's files but not who it was.
 var ErrIdentityMissing = errors.New("identity file is missing")
 
@@ -38,6 +43,8 @@ func loadOrCreate(e env.Env, cfg Config) (wal.Identity, error) {
 	switch {
 	case err == nil:
 		return id, errors.Join(checkIdentity(id, cfg), endCreation(e.FS))
+	case errors.Is(err, wal.ErrIdentityLost):
+		return id, fmt.Errorf("%w; %s", err, notThisMember)
 	case !errors.Is(err, fs.ErrNotExist):
 		return id, err
 	}
@@ -59,8 +66,8 @@ func loadOrCreate(e env.Env, cfg Config) (wal.Identity, error) {
 
 func checkIdentity(id wal.Identity, cfg Config) error {
 	if id.ClusterID != cfg.ClusterID || id.MemberID != cfg.MemberID {
-		return fmt.Errorf("%w: it holds member %x of cluster %x, this start is for member %x of cluster %x",
-			ErrForeignData, id.MemberID, id.ClusterID, cfg.MemberID, cfg.ClusterID)
+		return fmt.Errorf("%w: it holds member %x of cluster %x, this start is for member %x of cluster %x: look for the "+
+			"right --data-dir; nothing was changed in this one", ErrForeignData, id.MemberID, id.ClusterID, cfg.MemberID, cfg.ClusterID)
 	}
 	return nil
 }
@@ -124,8 +131,7 @@ func clearForCreation(f env.FS) error {
 		}
 	}
 	if found != "" && !marked {
-		return fmt.Errorf("%w, but %q is there: a node that lost its identity must rejoin as a new member "+
-			"with an empty data directory", ErrIdentityMissing, found)
+		return fmt.Errorf("%w, but %q is there: %s", ErrIdentityMissing, found, notThisMember)
 	}
 	if !marked {
 		mark, err := f.Create(creating, 0)

@@ -30,6 +30,19 @@ func describe(m *peerpb.Message) (kind, text string) {
 	case *peerpb.Message_SnapshotFailed:
 		return "SnapshotFailed", fmt.Sprintf("SnapshotFailed index %d: %s", b.SnapshotFailed.GetIndex(),
 			b.SnapshotFailed.GetReason())
+	case *peerpb.Message_LogFetch:
+		f := b.LogFetch
+		return "LogFetch", fmt.Sprintf("LogFetch after index %d, known index %d, term %d", f.GetIndex(), f.GetKnownIndex(), f.GetKnownTerm())
+	case *peerpb.Message_LogPiece:
+		p := b.LogPiece
+		text := fmt.Sprintf("LogPiece %s after index %d, %d entries", p.GetSource(), p.GetIndex(), len(p.GetEntries()))
+		if p.GetSource() == peerpb.LogPiece_LEADS {
+			text += fmt.Sprintf(" of a log to %d in term %d", p.GetLast(), p.GetTerm())
+		}
+		if p.GetReason() != "" {
+			text += ": " + p.GetReason()
+		}
+		return "LogPiece", text
 	}
 	return describeLease(m)
 }

@@ -67,6 +67,17 @@ func (n *Node) restoreState(peer uint64) {
 // either, or a full disk here, must not make this a race around the cluster.
 func (n *Node) restoreFromNext(peer uint64) {
 	now := n.env.Clock.Now()
+	if n.repair != nil {
+		n.repair.question, n.repair.asked = 0, now
+		return
+	}
+	if next := n.nextPeer(peer); next <= peer {
+		n.lost.rounds++
+		if n.lost.suspect && n.lost.rounds >= suspectRounds {
+			n.insist(next)
+			return
+		}
+	}
 	n.fetch = &fetch{from: n.nextPeer(peer), asked: now, progress: now}
 }
 
@@ -224,12 +235,21 @@ func (n *Node) discardUnclaimed() {
 	if s == nil || n.appends.holdsSnapshot() {
 		return
 	}
+	n.discardStaged(func() {})
+}
+
+// discardStaged drops the staged snapshot, and then goes on unless the node stopped.
+func (n *Node) discardStaged(then func()) {
+	s := n.staged
 	n.staged = nil
 	n.snapLane.Do(func() error {
 		return errors.Join(s.gen.Discard(), snap.Remove(n.env.FS, snapDir, s.meta.Index, s.meta.Term))
 	}, func(err error) {
 		if err != nil {
 			n.logger.Warn("unused snapshot not removed", "index", s.meta.Index, "error", err)
+		}
+		if !n.stopped {
+			then()
 		}
 	})
 }

@@ -157,6 +157,10 @@ func (n *Node) restored(index uint64, state opened) {
 // installRestored puts a fetched snapshot in place of a state that was lost. The log stays where it holds the
 // snapshot's entry, for its tail may be acknowledged; otherwise the log is older or was never committed, and restarts.
 func (n *Node) installRestored(from uint64) {
+	if n.repair != nil {
+		n.installUnderRepair(from)
+		return
+	}
 	s := n.staged
 	reset := wal.Snapshot{Index: s.meta.Index, Term: s.meta.Term, ConfState: s.meta.ConfState}
 	keep := false
@@ -165,24 +169,23 @@ func (n *Node) installRestored(from uint64) {
 	}
 	if !keep && reset.Index < n.mem.baseIndex {
 		// Older than where the log begins: entries between are gone. Ask somebody who is further.
-		n.staged = nil
-		n.snapLane.Do(func() error {
-			return errors.Join(s.gen.Discard(), snap.Remove(n.env.FS, snapDir, s.meta.Index, s.meta.Term))
-		}, func(err error) {
-			if err != nil {
-				n.logger.Warn("unused snapshot not removed", "index", s.meta.Index, "error", err)
-			}
-			if !n.stopped {
-				n.restoreFromNext(from)
-			}
-		})
+		n.discardStaged(func() { n.restoreFromNext(from) })
 		return
 	}
+	var hard wal.HardState
 	n.onWAL(func() error {
 		if keep {
 			return nil
 		}
-		return n.disk.write(n.env.FS, appendWork{}, &reset)
+		// The log must not end in a later term than the one stored: a leader of that one, deposed and unaware of it, would
+		// take this node for a follower that has its entries.
+		w := appendWork{term: n.disk.hard.Term, vote: n.disk.hard.Vote}
+		if reset.Term > w.term {
+			w = appendWork{term: reset.Term}
+		}
+		err := n.disk.write(n.env.FS, w, &reset)
+		hard = n.disk.hard
+		return err
 	}, func(err error) {
 		if errors.Is(err, env.ErrNoSpace) {
 			n.waitForSpace(func() { n.installRestored(from) })
@@ -196,7 +199,9 @@ func (n *Node) installRestored(from uint64) {
 		n.switchTo(s, func(state opened) {
 			if !keep {
 				n.mem.reset(reset.Index, reset.Term, reset.ConfState)
+				n.mem.setHard(hard.Term, hard.Vote, reset.Index)
 			}
+			n.lost = stateLoss{}
 			n.mem.conf = reset.ConfState
 			n.restored(reset.Index, state)
 			n.startRaft()

@@ -27,7 +27,7 @@ type Node struct {
 	// self is this boot's identity: member and epoch. Its counter is the last request id given out.
 	self apply.RequestID
 
-	raw *raft.RawNode // nil while the state is being restored from a peer
+	raw *raft.RawNode // nil while the log or the state is being restored from a peer
 	mem *memoryLog
 
 	walLane, applyLane, snapLane env.Lane
@@ -54,6 +54,8 @@ type Node struct {
 	compaction   compaction
 	fetch        *fetch // a snapshot on its way here, nil if none
 	staged       *staged
+	lost         stateLoss
+	repair       *logRepair // of a log that lost entries, nil if it is whole
 	transfer     *transfer
 	leases       leases
 	stall        stall
@@ -230,6 +232,10 @@ func (n *Node) Receive(m *peerpb.Message) {
 		n.snapshotChunk(m.GetFrom(), b.SnapshotChunk)
 	case *peerpb.Message_SnapshotFailed:
 		n.snapshotFailed(m.GetFrom(), b.SnapshotFailed)
+	case *peerpb.Message_LogFetch:
+		n.serveLog(m.GetFrom(), b.LogFetch)
+	case *peerpb.Message_LogPiece:
+		n.logPiece(m.GetFrom(), b.LogPiece)
 	case *peerpb.Message_LeaseRenew:
 		n.leasesAsked(m.GetFrom(), b.LeaseRenew)
 	case *peerpb.Message_LeaseRenewed:
@@ -320,6 +326,7 @@ func (n *Node) tick() {
 	n.forgetAlarms(now)
 	n.snapshotTick(now)
 	n.fetchTick(now)
+	n.repairTick(now)
 	n.transferTick()
 	n.watches.Tick(now)
 	n.tickLeases(now)

@@ -55,7 +55,7 @@ import (
 //	full-state N                         there is no space for the state file that is open now
 //	works N                              nothing fails any more
 //	disk N free=N                        so many bytes are free on a node's disk, whatever it holds
-//	remove N NAME, rot N NAME at=N, files N [DIR]
+//	remove N NAME, rot N NAME at=N [n=N], files N [DIR]
 //	status NODES
 //	trace on|off                         tells also what is sent, synced and renamed
 //
@@ -222,6 +222,9 @@ func (s *script) status(n *node) {
 			text += fmt.Sprintf(" %s of n%d", a.Type, a.Member)
 		}
 	}
+	if st.Damage != "" {
+		text += "\n  damage: " + strings.ReplaceAll(st.Damage, "; ", ";\n    ")
+	}
 	if st.Pending > 0 {
 		text += fmt.Sprintf(", %d writes pending", st.Pending)
 	}
@@ -362,7 +365,11 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 			}
 		}
 	case "rot":
-		n.fs.Rot(d.CmdArgs[1].Key, int64(number(t, d, "at", 0)), 1, func(p []byte) { p[0] ^= 0xff })
+		n.fs.Rot(d.CmdArgs[1].Key, int64(number(t, d, "at", 0)), number(t, d, "n", 1), func(p []byte) {
+			for i := range p {
+				p[i] ^= 0xff
+			}
+		})
 	case "files":
 		dir := ""
 		if len(d.CmdArgs) > 1 {

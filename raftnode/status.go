@@ -32,7 +32,7 @@ type Status struct {
 	First, Last         uint64 // the log's durable extent; First > Last when it is empty
 	HistoryHash         uint64 // of the applied history, at Applied
 	Learner             bool
-	Restoring           bool  // the state is being fetched from a peer
+	Restoring           bool  // the log or the state is being fetched from a peer
 	Ready               bool  // what was known committed at boot is applied: reads may be served
 	Pending             int   // client writes waiting
 	Watchers            int   // open on this node
@@ -40,6 +40,8 @@ type Status struct {
 	FileBytesInUse      int64 // of these, the bytes that hold data
 	// DiskStall is how long a write to the log has been under way, when that is too long; else 0.
 	DiskStall time.Duration
+	// Damage says what the disk lost, and what is done about it; "" if nothing.
+	Damage string
 	Stats
 }
 
@@ -58,6 +60,7 @@ func (n *Node) Status() Status {
 		Pending:   n.pending.len(),
 		Watchers:  n.watches.Watchers(),
 		DiskStall: n.stall.length,
+		Damage:    n.damage(),
 		Stats:     n.stats,
 
 		FileBytes:      n.flush.size,

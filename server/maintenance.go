@@ -49,6 +49,9 @@ func (m *maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.Stat
 	if s.DiskStall > 0 {
 		resp.Errors = append(resp.Errors, fmt.Sprintf("disk stalled for %.1f s", s.DiskStall.Seconds()))
 	}
+	if s.Damage != "" {
+		resp.Errors = append(resp.Errors, s.Damage)
+	}
 	if n := m.drills.notice(); n != "" {
 		resp.Errors = append(resp.Errors, n)
 	}

@@ -45,6 +45,10 @@ func Check(m *peerpb.Message, from, self uint64) error {
 		return checkAsker(body.LeaseSurvey.GetId(), from)
 	case *peerpb.Message_LeaseTable:
 		return checkAsker(body.LeaseTable.GetId(), self)
+	case *peerpb.Message_LogFetch:
+		return checkAsker(body.LogFetch.GetId(), from)
+	case *peerpb.Message_LogPiece:
+		return checkPiece(body.LogPiece, self)
 	case nil:
 		return fmt.Errorf("message without a body that this version knows")
 	}
@@ -57,6 +61,21 @@ func checkAsker(id *peerpb.RequestID, asker uint64) error {
 		return fmt.Errorf("question of member %x in the place of one of %x", id.GetMember(), asker)
 	}
 	return nil
+}
+
+// checkPiece makes sure that a piece of a log continues at the index it claims, with terms that never fall.
+func checkPiece(p *peerpb.LogPiece, self uint64) error {
+	term := uint64(0)
+	for i, e := range p.GetEntries() {
+		if want := p.GetIndex() + uint64(i) + 1; e.GetIndex() != want {
+			return fmt.Errorf("piece of a log with entry %d in the place of %d", e.GetIndex(), want)
+		}
+		if e.GetTerm() < term || e.GetTerm() == 0 {
+			return fmt.Errorf("piece of a log with entry %d of term %d after one of term %d", e.GetIndex(), e.GetTerm(), term)
+		}
+		term = e.GetTerm()
+	}
+	return checkAsker(p.GetId(), self)
 }
 
 func checkRaft(m *raftpb.Message, from, self uint64) error {

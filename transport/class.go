@@ -51,8 +51,9 @@ func classOf(m *peerpb.Message) class {
 			return bulk
 		}
 		return control
-	case *peerpb.Message_SnapshotFetch, *peerpb.Message_SnapshotChunk, *peerpb.Message_SnapshotFailed:
-		return snapshot
+	case *peerpb.Message_SnapshotFetch, *peerpb.Message_SnapshotChunk, *peerpb.Message_SnapshotFailed,
+		*peerpb.Message_LogFetch, *peerpb.Message_LogPiece:
+		return snapshot // asked for piece by piece
 	case *peerpb.Message_LeaseRenew, *peerpb.Message_LeaseRenewed, *peerpb.Message_LeaseRound, *peerpb.Message_LeaseRoundAck:
 		return control // small, and no lease must run out behind a full log
 	default:
@@ -88,6 +89,10 @@ func weightOf(m *peerpb.Message) int {
 		w += 8*len(body.LeaseTable.GetRemaining()) + 4*len(body.LeaseTable.GetAssumed())
 	case *peerpb.Message_SnapshotChunk:
 		w += len(body.SnapshotChunk.GetData())
+	case *peerpb.Message_LogPiece:
+		for _, e := range body.LogPiece.GetEntries() {
+			w += element + len(e.GetData())
+		}
 	}
 	return w
 }

@@ -130,6 +130,10 @@ func describe(m *peerpb.Message) string {
 		return "LeaseSurvey"
 	case *peerpb.Message_LeaseTable:
 		return "LeaseTable"
+	case *peerpb.Message_LogFetch:
+		return "LogFetch"
+	case *peerpb.Message_LogPiece:
+		return "LogPiece"
 	}
 	return "unknown"
 }

@@ -20,6 +20,8 @@
 //	state/<gen>/db         the bbolt file of a generation, numbered with 16 hex digits, growing
 //	state/<gen>/opening    there is an attempt to open db under way, or it died
 //	state/<gen>/reopening  the same, and the attempt before it died as well
+//	state/<gen>/condemned  db was found damaged; holds the reason
+//	state/damaged/         the last such generation, kept as evidence once another is current
 //
 // CURRENT:
 //

@@ -107,6 +107,13 @@ func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 
 // mark makes the attempt to open this generation visible to the next one, and returns the marker's name.
 func (g generation) mark(insist bool) (marker string, err error) {
+	bad, err := g.has(condemnedName)
+	if err != nil {
+		return "", err
+	}
+	if bad {
+		return "", fmt.Errorf("it was found damaged before: %w", ErrDamaged)
+	}
 	twice, err := g.has(reopeningName)
 	switch {
 	case err != nil:
@@ -114,7 +121,7 @@ func (g generation) mark(insist bool) (marker string, err error) {
 	case twice && insist:
 		return reopeningName, nil
 	case twice:
-		return "", fmt.Errorf("two attempts to open it died: %w", ErrDamaged)
+		return "", ErrSuspect
 	}
 	once, err := g.has(openingName)
 	if err != nil {
@@ -217,8 +224,8 @@ func (g generation) makeCurrent() error {
 	return nil
 }
 
-// sweep removes what a crash or a switch left behind: all generations but g. A name that resists costs space only, and
-// the next sweep tries again.
+// sweep removes what a crash or a switch left behind: all generations but g, and those that are evidence. A name that
+// resists costs space only, and the next sweep tries again.
 func (g generation) sweep() {
 	g.fs.Remove(path.Join(g.dir, currentName+".tmp"))
 	numbers, err := listGenerations(g.fs, g.dir)
@@ -226,26 +233,32 @@ func (g generation) sweep() {
 		return
 	}
 	for _, n := range numbers {
-		if n != g.number {
-			generation{fs: g.fs, dir: g.dir, number: n}.remove()
+		old := generation{fs: g.fs, dir: g.dir, number: n}
+		if n == g.number || old.condemned() && old.setAside() == nil {
+			continue
 		}
+		old.remove()
 	}
 }
 
 func (g generation) remove() error {
-	names, err := g.fs.List(g.path())
-	if err != nil {
-		return fmt.Errorf("remove %s: %w", g, err)
-	}
-	for _, name := range names {
-		if err := g.fs.Remove(g.file(name)); err != nil {
-			return fmt.Errorf("remove %s: %w", g, err)
-		}
-	}
-	if err := g.fs.Remove(g.path()); err != nil {
+	if err := removeDirectory(g.fs, g.path()); err != nil {
 		return fmt.Errorf("remove %s: %w", g, err)
 	}
 	return nil
+}
+
+func removeDirectory(fsys env.FS, dir string) error {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := fsys.Remove(path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return fsys.Remove(dir)
 }
 
 // currentGeneration reads CURRENT.

@@ -40,10 +40,13 @@ type damage struct {
 	first, last uint64
 	// blind is set when a frame's header is unreadable as well, so that it may have changed any uncommitted entry.
 	blind bool
+	// ragged is set when more was found damaged behind the proven part, of which nothing is known.
+	ragged bool
 }
 
 // merge adds damage found further on. The first place found is the one reported.
 func (d *damage) merge(more damage) {
+	d.ragged = d.ragged || more.ragged || more.proof == ""
 	if d.proof == "" {
 		d.proof = more.proof
 	}

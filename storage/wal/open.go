@@ -73,9 +73,12 @@ func (r *replay) segmentsOf(f env.FS, cfg Config, links []link, w *window) error
 	for i := range links {
 		l := &links[i]
 		if l.broken != "" {
-			return r.brokenLink(links, i)
+			if err := r.lostSegment(r.brokenLink(links, i), i); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := r.enter(l.header, l.name); err != nil {
+		if err := r.enter(l.header, l.start, l.name); err != nil {
 			return err
 		}
 		var end bound

@@ -22,6 +22,8 @@ type replay struct {
 	damage   *damage // nil while everything is in order
 	ignored  string  // the first damage that turned out to be harmless
 	segments []segmentInfo
+
+	gaps *gaps // set to go on behind damage, see Salvage
 }
 
 // tail describes the last frame with content, which the next boot writes again.
@@ -94,7 +96,9 @@ func (r *replay) header(h frameHeader, offset int64) error {
 			})
 		}
 		r.prove(after(h, offset))
-		return r.missing(h.first-1, h.prevTerm)
+		if err := r.gap(r.missing(h.first-1, h.prevTerm), h.first-1, h.prevTerm); err != nil {
+			return err
+		}
 	}
 	r.seq, r.chain = h.seq, h.crc
 	return nil
@@ -170,6 +174,9 @@ func (r *replay) forgive() {
 		r.ignored = fmt.Sprintf("%s: %s", r.damage.segment, r.damage.what)
 	}
 	r.damage = nil
+	if r.gaps != nil {
+		r.gaps.unknown = false
+	}
 }
 
 // missing is the verdict once a later frame shows that the log had (index, term), which it now lacks.
@@ -195,11 +202,18 @@ func (r *replay) intact(term uint64) uint64 {
 // commit is the highest index known to be committed. What came before the log was.
 func (r *replay) commit() uint64 { return max(r.base.Index, min(r.hint, r.last())) }
 
-// enter moves on to the next segment, whose header says where the log stood when it was made.
-func (r *replay) enter(h segmentHeader, name string) error {
+// enter moves on to the next segment, whose header says where the log stood when it was made. start is where its frames
+// begin.
+func (r *replay) enter(h segmentHeader, start int64, name string) error {
 	r.name = name
 	r.segments = append(r.segments, segmentInfo{number: h.number})
+	if r.gaps != nil {
+		r.gaps.ends = false
+	}
 	if len(r.segments) == 1 {
+		if r.gaps != nil {
+			r.gaps.unknown = false
+		}
 		r.base = Snapshot{Index: h.lastIndex, Term: h.lastTerm}
 		r.snap = h.snap
 		if r.base.Index == r.snap.Index {
@@ -219,7 +233,9 @@ func (r *replay) enter(h segmentHeader, name string) error {
 			proof: "both have the right checksums",
 			blind: true,
 		})
-		return r.missing(h.lastIndex, h.lastTerm)
+		if err := r.gap(r.missing(h.lastIndex, h.lastTerm), h.lastIndex, h.lastTerm); err != nil {
+			return err
+		}
 	case r.damage != nil && ok:
 		r.forgive()
 		r.cut(h.lastIndex, h.lastTerm)
@@ -228,6 +244,10 @@ func (r *replay) enter(h segmentHeader, name string) error {
 		r.prove(fmt.Sprintf("the header of segment %s was written only once this was synced, and says that the log went on "+
 			"to index %d, term %d", name, h.lastIndex, h.lastTerm))
 		r.damage.last = max(r.damage.last, h.lastIndex)
+		if r.gaps != nil {
+			r.gaps.stated = Snapshot{Index: h.lastIndex, Term: h.lastTerm}
+			r.gaps.ends = h.bootCopy || h.born == start
+		}
 	}
 	r.seq, r.chain = h.lastSeq, h.crc
 	return nil

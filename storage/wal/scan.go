@@ -156,6 +156,7 @@ func (s *scanner) unreadable(off int64, g gap) {
 		return // zeros to the end of the newest segment: the end of the log
 	}
 	d := damage{segment: s.seg.name, what: what, proof: s.born(off), blind: true}
+	d.ragged = !g.found && g.dirtyTo >= s.seg.header.born
 	if !s.spare(d, off) {
 		s.r.hurt(d)
 	}
@@ -166,8 +167,9 @@ type gap struct {
 	found bool // the frame with this intact header starts at offset at
 	frameHeader
 	at int64
-	// dirty is set if anything but zeros was passed.
-	dirty bool
+	// dirty is set if anything but zeros was passed, the last of it at dirtyTo.
+	dirty   bool
+	dirtyTo int64
 }
 
 // search looks from off on for the next intact header of a frame that may follow. A frame's bytes cannot be mistaken
@@ -187,7 +189,7 @@ func (s *scanner) search(off int64) (gap, error) {
 			if word == 0 {
 				continue
 			}
-			g.dirty = true
+			g.dirty, g.dirtyTo = true, off+int64(i)
 			if !frameMagic(uint32(word)) {
 				continue
 			}

@@ -73,6 +73,58 @@ func (ForwardRefused_Reason) EnumDescriptor() ([]byte, []int) {
 	return file_peer_proto_rawDescGZIP(), []int{7, 0}
 }
 
+type LogPiece_Source int32
+
+const (
+	LogPiece_NONE      LogPiece_Source = 0 // no entries: reason says why
+	LogPiece_HOLDS     LogPiece_Source = 1 // the sender's log has the known entry
+	LogPiece_LEADS     LogPiece_Source = 2 // the sender leads in term, and its log went on to last when it looked
+	LogPiece_COMPACTED LogPiece_Source = 3 // the sender's log begins after index: it has a snapshot to offer
+)
+
+// Enum value maps for LogPiece_Source.
+var (
+	LogPiece_Source_name = map[int32]string{
+		0: "NONE",
+		1: "HOLDS",
+		2: "LEADS",
+		3: "COMPACTED",
+	}
+	LogPiece_Source_value = map[string]int32{
+		"NONE":      0,
+		"HOLDS":     1,
+		"LEADS":     2,
+		"COMPACTED": 3,
+	}
+)
+
+func (x LogPiece_Source) Enum() *LogPiece_Source {
+	p := new(LogPiece_Source)
+	*p = x
+	return p
+}
+
+func (x LogPiece_Source) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LogPiece_Source) Descriptor() protoreflect.EnumDescriptor {
+	return file_peer_proto_enumTypes[1].Descriptor()
+}
+
+func (LogPiece_Source) Type() protoreflect.EnumType {
+	return &file_peer_proto_enumTypes[1]
+}
+
+func (x LogPiece_Source) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LogPiece_Source.Descriptor instead.
+func (LogPiece_Source) EnumDescriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{12, 0}
+}
+
 type MessagesClosed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -200,6 +252,8 @@ type Message struct {
 	//	*Message_LeaseRoundAck
 	//	*Message_LeaseSurvey
 	//	*Message_LeaseTable
+	//	*Message_LogFetch
+	//	*Message_LogPiece
 	Body          isMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,6 +418,24 @@ func (x *Message) GetLeaseTable() *LeaseTable {
 	return nil
 }
 
+func (x *Message) GetLogFetch() *LogFetch {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LogFetch); ok {
+			return x.LogFetch
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetLogPiece() *LogPiece {
+	if x != nil {
+		if x, ok := x.Body.(*Message_LogPiece); ok {
+			return x.LogPiece
+		}
+	}
+	return nil
+}
+
 type isMessage_Body interface {
 	isMessage_Body()
 }
@@ -416,6 +488,14 @@ type Message_LeaseTable struct {
 	LeaseTable *LeaseTable `protobuf:"bytes,14,opt,name=lease_table,json=leaseTable,proto3,oneof"`
 }
 
+type Message_LogFetch struct {
+	LogFetch *LogFetch `protobuf:"bytes,15,opt,name=log_fetch,json=logFetch,proto3,oneof"`
+}
+
+type Message_LogPiece struct {
+	LogPiece *LogPiece `protobuf:"bytes,16,opt,name=log_piece,json=logPiece,proto3,oneof"`
+}
+
 func (*Message_Raft) isMessage_Body() {}
 
 func (*Message_Forward) isMessage_Body() {}
@@ -439,6 +519,10 @@ func (*Message_LeaseRoundAck) isMessage_Body() {}
 func (*Message_LeaseSurvey) isMessage_Body() {}
 
 func (*Message_LeaseTable) isMessage_Body() {}
+
+func (*Message_LogFetch) isMessage_Body() {}
+
+func (*Message_LogPiece) isMessage_Body() {}
 
 // RequestID names one client command for ever: the epoch grows at each boot of the member, the counter within it.
 type RequestID struct {
@@ -869,6 +953,177 @@ func (x *SnapshotFailed) GetReason() string {
 	return ""
 }
 
+// LogFetch asks for entries that the sender's disk has lost. It takes no part in the protocol until it has them.
+type LogFetch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *RequestID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`        // of this message; the answer repeats it
+	Index uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"` // entries after this one are asked for; it is committed
+	// An entry that the lost log had, 0 if none is known: any log that has it was the same up to there.
+	KnownIndex    uint64 `protobuf:"varint,3,opt,name=known_index,json=knownIndex,proto3" json:"known_index,omitempty"`
+	KnownTerm     uint64 `protobuf:"varint,4,opt,name=known_term,json=knownTerm,proto3" json:"known_term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogFetch) Reset() {
+	*x = LogFetch{}
+	mi := &file_peer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogFetch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogFetch) ProtoMessage() {}
+
+func (x *LogFetch) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogFetch.ProtoReflect.Descriptor instead.
+func (*LogFetch) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LogFetch) GetId() *RequestID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LogFetch) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogFetch) GetKnownIndex() uint64 {
+	if x != nil {
+		return x.KnownIndex
+	}
+	return 0
+}
+
+func (x *LogFetch) GetKnownTerm() uint64 {
+	if x != nil {
+		return x.KnownTerm
+	}
+	return 0
+}
+
+// LogPiece answers a LogFetch. Entries are in order from the one after index; there may be more where they end.
+type LogPiece struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *RequestID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Source        LogPiece_Source        `protobuf:"varint,2,opt,name=source,proto3,enum=quorumkv.peer.v1.LogPiece_Source" json:"source,omitempty"`
+	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Last          uint64                 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	Index         uint64                 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"` // as asked
+	Entries       []*raftpb.Entry        `protobuf:"bytes,6,rep,name=entries,proto3" json:"entries,omitempty"`
+	Crc           uint32                 `protobuf:"fixed32,7,opt,name=crc,proto3" json:"crc,omitempty"` // CRC-32C of the data of all entries
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogPiece) Reset() {
+	*x = LogPiece{}
+	mi := &file_peer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogPiece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogPiece) ProtoMessage() {}
+
+func (x *LogPiece) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogPiece.ProtoReflect.Descriptor instead.
+func (*LogPiece) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LogPiece) GetId() *RequestID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LogPiece) GetSource() LogPiece_Source {
+	if x != nil {
+		return x.Source
+	}
+	return LogPiece_NONE
+}
+
+func (x *LogPiece) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LogPiece) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *LogPiece) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogPiece) GetEntries() []*raftpb.Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *LogPiece) GetCrc() uint32 {
+	if x != nil {
+		return x.Crc
+	}
+	return 0
+}
+
+func (x *LogPiece) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // LeaseRenew asks the leader to renew leases, or only to look at them. It may be sent again under another id: whatever
 // answers any of them is as new as the request.
 type LeaseRenew struct {
@@ -883,7 +1138,7 @@ type LeaseRenew struct {
 
 func (x *LeaseRenew) Reset() {
 	*x = LeaseRenew{}
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +1150,7 @@ func (x *LeaseRenew) String() string {
 func (*LeaseRenew) ProtoMessage() {}
 
 func (x *LeaseRenew) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +1163,7 @@ func (x *LeaseRenew) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRenew.ProtoReflect.Descriptor instead.
 func (*LeaseRenew) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{11}
+	return file_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LeaseRenew) GetId() *RequestID {
@@ -954,7 +1209,7 @@ type LeaseRenewed struct {
 
 func (x *LeaseRenewed) Reset() {
 	*x = LeaseRenewed{}
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1221,7 @@ func (x *LeaseRenewed) String() string {
 func (*LeaseRenewed) ProtoMessage() {}
 
 func (x *LeaseRenewed) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1234,7 @@ func (x *LeaseRenewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRenewed.ProtoReflect.Descriptor instead.
 func (*LeaseRenewed) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeaseRenewed) GetId() *RequestID {
@@ -1023,7 +1278,7 @@ type LeaseRound struct {
 
 func (x *LeaseRound) Reset() {
 	*x = LeaseRound{}
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1290,7 @@ func (x *LeaseRound) String() string {
 func (*LeaseRound) ProtoMessage() {}
 
 func (x *LeaseRound) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1303,7 @@ func (x *LeaseRound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRound.ProtoReflect.Descriptor instead.
 func (*LeaseRound) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaseRound) GetTerm() uint64 {
@@ -1083,7 +1338,7 @@ type LeaseRoundAck struct {
 
 func (x *LeaseRoundAck) Reset() {
 	*x = LeaseRoundAck{}
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1350,7 @@ func (x *LeaseRoundAck) String() string {
 func (*LeaseRoundAck) ProtoMessage() {}
 
 func (x *LeaseRoundAck) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1363,7 @@ func (x *LeaseRoundAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRoundAck.ProtoReflect.Descriptor instead.
 func (*LeaseRoundAck) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaseRoundAck) GetTerm() uint64 {
@@ -1139,7 +1394,7 @@ type LeaseSurvey struct {
 
 func (x *LeaseSurvey) Reset() {
 	*x = LeaseSurvey{}
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1406,7 @@ func (x *LeaseSurvey) String() string {
 func (*LeaseSurvey) ProtoMessage() {}
 
 func (x *LeaseSurvey) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1419,7 @@ func (x *LeaseSurvey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSurvey.ProtoReflect.Descriptor instead.
 func (*LeaseSurvey) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LeaseSurvey) GetId() *RequestID {
@@ -1209,7 +1464,7 @@ type LeaseTable struct {
 
 func (x *LeaseTable) Reset() {
 	*x = LeaseTable{}
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1476,7 @@ func (x *LeaseTable) String() string {
 func (*LeaseTable) ProtoMessage() {}
 
 func (x *LeaseTable) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1489,7 @@ func (x *LeaseTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseTable.ProtoReflect.Descriptor instead.
 func (*LeaseTable) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LeaseTable) GetId() *RequestID {
@@ -1274,7 +1529,7 @@ const file_peer_proto_rawDesc = "" +
 	"raft.proto\"\x10\n" +
 	"\x0eMessagesClosed\"\r\n" +
 	"\vPingRequest\"\x0e\n" +
-	"\fPingResponse\"\xda\x06\n" +
+	"\fPingResponse\"\xd0\a\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x06R\x02to\x12%\n" +
@@ -1293,7 +1548,9 @@ const file_peer_proto_rawDesc = "" +
 	"\x0flease_round_ack\x18\f \x01(\v2\x1f.quorumkv.peer.v1.LeaseRoundAckH\x00R\rleaseRoundAck\x12B\n" +
 	"\flease_survey\x18\r \x01(\v2\x1d.quorumkv.peer.v1.LeaseSurveyH\x00R\vleaseSurvey\x12?\n" +
 	"\vlease_table\x18\x0e \x01(\v2\x1c.quorumkv.peer.v1.LeaseTableH\x00R\n" +
-	"leaseTableB\x06\n" +
+	"leaseTable\x129\n" +
+	"\tlog_fetch\x18\x0f \x01(\v2\x1a.quorumkv.peer.v1.LogFetchH\x00R\blogFetch\x129\n" +
+	"\tlog_piece\x18\x10 \x01(\v2\x1a.quorumkv.peer.v1.LogPieceH\x00R\blogPieceB\x06\n" +
 	"\x04body\"S\n" +
 	"\tRequestID\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\x06R\x06member\x12\x14\n" +
@@ -1329,7 +1586,28 @@ const file_peer_proto_rawDesc = "" +
 	"\x0eSnapshotFailed\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x7f\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x8d\x01\n" +
+	"\bLogFetch\x12+\n" +
+	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1f\n" +
+	"\vknown_index\x18\x03 \x01(\x04R\n" +
+	"knownIndex\x12\x1d\n" +
+	"\n" +
+	"known_term\x18\x04 \x01(\x04R\tknownTerm\"\xbc\x02\n" +
+	"\bLogPiece\x12+\n" +
+	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x129\n" +
+	"\x06source\x18\x02 \x01(\x0e2!.quorumkv.peer.v1.LogPiece.SourceR\x06source\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\x04R\x04last\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index\x12'\n" +
+	"\aentries\x18\x06 \x03(\v2\r.raftpb.EntryR\aentries\x12\x10\n" +
+	"\x03crc\x18\a \x01(\aR\x03crc\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"7\n" +
+	"\x06Source\x12\b\n" +
+	"\x04NONE\x10\x00\x12\t\n" +
+	"\x05HOLDS\x10\x01\x12\t\n" +
+	"\x05LEADS\x10\x02\x12\r\n" +
+	"\tCOMPACTED\x10\x03\"\x7f\n" +
 	"\n" +
 	"LeaseRenew\x12+\n" +
 	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x18\n" +
@@ -1378,61 +1656,71 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_peer_proto_goTypes = []any{
 	(ForwardRefused_Reason)(0), // 0: quorumkv.peer.v1.ForwardRefused.Reason
-	(*MessagesClosed)(nil),     // 1: quorumkv.peer.v1.MessagesClosed
-	(*PingRequest)(nil),        // 2: quorumkv.peer.v1.PingRequest
-	(*PingResponse)(nil),       // 3: quorumkv.peer.v1.PingResponse
-	(*Message)(nil),            // 4: quorumkv.peer.v1.Message
-	(*RequestID)(nil),          // 5: quorumkv.peer.v1.RequestID
-	(*Forward)(nil),            // 6: quorumkv.peer.v1.Forward
-	(*Command)(nil),            // 7: quorumkv.peer.v1.Command
-	(*ForwardRefused)(nil),     // 8: quorumkv.peer.v1.ForwardRefused
-	(*SnapshotFetch)(nil),      // 9: quorumkv.peer.v1.SnapshotFetch
-	(*SnapshotChunk)(nil),      // 10: quorumkv.peer.v1.SnapshotChunk
-	(*SnapshotFailed)(nil),     // 11: quorumkv.peer.v1.SnapshotFailed
-	(*LeaseRenew)(nil),         // 12: quorumkv.peer.v1.LeaseRenew
-	(*LeaseRenewed)(nil),       // 13: quorumkv.peer.v1.LeaseRenewed
-	(*LeaseRound)(nil),         // 14: quorumkv.peer.v1.LeaseRound
-	(*LeaseRoundAck)(nil),      // 15: quorumkv.peer.v1.LeaseRoundAck
-	(*LeaseSurvey)(nil),        // 16: quorumkv.peer.v1.LeaseSurvey
-	(*LeaseTable)(nil),         // 17: quorumkv.peer.v1.LeaseTable
-	(*raftpb.Message)(nil),     // 18: raftpb.Message
-	(*raftpb.ConfState)(nil),   // 19: raftpb.ConfState
+	(LogPiece_Source)(0),       // 1: quorumkv.peer.v1.LogPiece.Source
+	(*MessagesClosed)(nil),     // 2: quorumkv.peer.v1.MessagesClosed
+	(*PingRequest)(nil),        // 3: quorumkv.peer.v1.PingRequest
+	(*PingResponse)(nil),       // 4: quorumkv.peer.v1.PingResponse
+	(*Message)(nil),            // 5: quorumkv.peer.v1.Message
+	(*RequestID)(nil),          // 6: quorumkv.peer.v1.RequestID
+	(*Forward)(nil),            // 7: quorumkv.peer.v1.Forward
+	(*Command)(nil),            // 8: quorumkv.peer.v1.Command
+	(*ForwardRefused)(nil),     // 9: quorumkv.peer.v1.ForwardRefused
+	(*SnapshotFetch)(nil),      // 10: quorumkv.peer.v1.SnapshotFetch
+	(*SnapshotChunk)(nil),      // 11: quorumkv.peer.v1.SnapshotChunk
+	(*SnapshotFailed)(nil),     // 12: quorumkv.peer.v1.SnapshotFailed
+	(*LogFetch)(nil),           // 13: quorumkv.peer.v1.LogFetch
+	(*LogPiece)(nil),           // 14: quorumkv.peer.v1.LogPiece
+	(*LeaseRenew)(nil),         // 15: quorumkv.peer.v1.LeaseRenew
+	(*LeaseRenewed)(nil),       // 16: quorumkv.peer.v1.LeaseRenewed
+	(*LeaseRound)(nil),         // 17: quorumkv.peer.v1.LeaseRound
+	(*LeaseRoundAck)(nil),      // 18: quorumkv.peer.v1.LeaseRoundAck
+	(*LeaseSurvey)(nil),        // 19: quorumkv.peer.v1.LeaseSurvey
+	(*LeaseTable)(nil),         // 20: quorumkv.peer.v1.LeaseTable
+	(*raftpb.Message)(nil),     // 21: raftpb.Message
+	(*raftpb.ConfState)(nil),   // 22: raftpb.ConfState
+	(*raftpb.Entry)(nil),       // 23: raftpb.Entry
 }
 var file_peer_proto_depIdxs = []int32{
-	18, // 0: quorumkv.peer.v1.Message.raft:type_name -> raftpb.Message
-	6,  // 1: quorumkv.peer.v1.Message.forward:type_name -> quorumkv.peer.v1.Forward
-	8,  // 2: quorumkv.peer.v1.Message.forward_refused:type_name -> quorumkv.peer.v1.ForwardRefused
-	9,  // 3: quorumkv.peer.v1.Message.snapshot_fetch:type_name -> quorumkv.peer.v1.SnapshotFetch
-	10, // 4: quorumkv.peer.v1.Message.snapshot_chunk:type_name -> quorumkv.peer.v1.SnapshotChunk
-	11, // 5: quorumkv.peer.v1.Message.snapshot_failed:type_name -> quorumkv.peer.v1.SnapshotFailed
-	12, // 6: quorumkv.peer.v1.Message.lease_renew:type_name -> quorumkv.peer.v1.LeaseRenew
-	13, // 7: quorumkv.peer.v1.Message.lease_renewed:type_name -> quorumkv.peer.v1.LeaseRenewed
-	14, // 8: quorumkv.peer.v1.Message.lease_round:type_name -> quorumkv.peer.v1.LeaseRound
-	15, // 9: quorumkv.peer.v1.Message.lease_round_ack:type_name -> quorumkv.peer.v1.LeaseRoundAck
-	16, // 10: quorumkv.peer.v1.Message.lease_survey:type_name -> quorumkv.peer.v1.LeaseSurvey
-	17, // 11: quorumkv.peer.v1.Message.lease_table:type_name -> quorumkv.peer.v1.LeaseTable
-	7,  // 12: quorumkv.peer.v1.Forward.commands:type_name -> quorumkv.peer.v1.Command
-	5,  // 13: quorumkv.peer.v1.Command.id:type_name -> quorumkv.peer.v1.RequestID
-	5,  // 14: quorumkv.peer.v1.ForwardRefused.ids:type_name -> quorumkv.peer.v1.RequestID
-	0,  // 15: quorumkv.peer.v1.ForwardRefused.reason:type_name -> quorumkv.peer.v1.ForwardRefused.Reason
-	19, // 16: quorumkv.peer.v1.SnapshotChunk.conf_state:type_name -> raftpb.ConfState
-	5,  // 17: quorumkv.peer.v1.LeaseRenew.id:type_name -> quorumkv.peer.v1.RequestID
-	5,  // 18: quorumkv.peer.v1.LeaseRenewed.id:type_name -> quorumkv.peer.v1.RequestID
-	5,  // 19: quorumkv.peer.v1.LeaseSurvey.id:type_name -> quorumkv.peer.v1.RequestID
-	5,  // 20: quorumkv.peer.v1.LeaseTable.id:type_name -> quorumkv.peer.v1.RequestID
-	4,  // 21: quorumkv.peer.v1.Peer.Messages:input_type -> quorumkv.peer.v1.Message
-	2,  // 22: quorumkv.peer.v1.Peer.Ping:input_type -> quorumkv.peer.v1.PingRequest
-	1,  // 23: quorumkv.peer.v1.Peer.Messages:output_type -> quorumkv.peer.v1.MessagesClosed
-	3,  // 24: quorumkv.peer.v1.Peer.Ping:output_type -> quorumkv.peer.v1.PingResponse
-	23, // [23:25] is the sub-list for method output_type
-	21, // [21:23] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	21, // 0: quorumkv.peer.v1.Message.raft:type_name -> raftpb.Message
+	7,  // 1: quorumkv.peer.v1.Message.forward:type_name -> quorumkv.peer.v1.Forward
+	9,  // 2: quorumkv.peer.v1.Message.forward_refused:type_name -> quorumkv.peer.v1.ForwardRefused
+	10, // 3: quorumkv.peer.v1.Message.snapshot_fetch:type_name -> quorumkv.peer.v1.SnapshotFetch
+	11, // 4: quorumkv.peer.v1.Message.snapshot_chunk:type_name -> quorumkv.peer.v1.SnapshotChunk
+	12, // 5: quorumkv.peer.v1.Message.snapshot_failed:type_name -> quorumkv.peer.v1.SnapshotFailed
+	15, // 6: quorumkv.peer.v1.Message.lease_renew:type_name -> quorumkv.peer.v1.LeaseRenew
+	16, // 7: quorumkv.peer.v1.Message.lease_renewed:type_name -> quorumkv.peer.v1.LeaseRenewed
+	17, // 8: quorumkv.peer.v1.Message.lease_round:type_name -> quorumkv.peer.v1.LeaseRound
+	18, // 9: quorumkv.peer.v1.Message.lease_round_ack:type_name -> quorumkv.peer.v1.LeaseRoundAck
+	19, // 10: quorumkv.peer.v1.Message.lease_survey:type_name -> quorumkv.peer.v1.LeaseSurvey
+	20, // 11: quorumkv.peer.v1.Message.lease_table:type_name -> quorumkv.peer.v1.LeaseTable
+	13, // 12: quorumkv.peer.v1.Message.log_fetch:type_name -> quorumkv.peer.v1.LogFetch
+	14, // 13: quorumkv.peer.v1.Message.log_piece:type_name -> quorumkv.peer.v1.LogPiece
+	8,  // 14: quorumkv.peer.v1.Forward.commands:type_name -> quorumkv.peer.v1.Command
+	6,  // 15: quorumkv.peer.v1.Command.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 16: quorumkv.peer.v1.ForwardRefused.ids:type_name -> quorumkv.peer.v1.RequestID
+	0,  // 17: quorumkv.peer.v1.ForwardRefused.reason:type_name -> quorumkv.peer.v1.ForwardRefused.Reason
+	22, // 18: quorumkv.peer.v1.SnapshotChunk.conf_state:type_name -> raftpb.ConfState
+	6,  // 19: quorumkv.peer.v1.LogFetch.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 20: quorumkv.peer.v1.LogPiece.id:type_name -> quorumkv.peer.v1.RequestID
+	1,  // 21: quorumkv.peer.v1.LogPiece.source:type_name -> quorumkv.peer.v1.LogPiece.Source
+	23, // 22: quorumkv.peer.v1.LogPiece.entries:type_name -> raftpb.Entry
+	6,  // 23: quorumkv.peer.v1.LeaseRenew.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 24: quorumkv.peer.v1.LeaseRenewed.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 25: quorumkv.peer.v1.LeaseSurvey.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 26: quorumkv.peer.v1.LeaseTable.id:type_name -> quorumkv.peer.v1.RequestID
+	5,  // 27: quorumkv.peer.v1.Peer.Messages:input_type -> quorumkv.peer.v1.Message
+	3,  // 28: quorumkv.peer.v1.Peer.Ping:input_type -> quorumkv.peer.v1.PingRequest
+	2,  // 29: quorumkv.peer.v1.Peer.Messages:output_type -> quorumkv.peer.v1.MessagesClosed
+	4,  // 30: quorumkv.peer.v1.Peer.Ping:output_type -> quorumkv.peer.v1.PingResponse
+	29, // [29:31] is the sub-list for method output_type
+	27, // [27:29] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1453,14 +1741,16 @@ func file_peer_proto_init() {
 		(*Message_LeaseRoundAck)(nil),
 		(*Message_LeaseSurvey)(nil),
 		(*Message_LeaseTable)(nil),
+		(*Message_LogFetch)(nil),
+		(*Message_LogPiece)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   17,
+			NumEnums:      2,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -169,6 +169,10 @@ func (m *FS) coin() bool { return m.rng.Uint64()&1 == 0 }
 // it. It panics when the range is not inside the file.
 func (m *FS) Rot(name string, off int64, n int, change func(p []byte)) {
 	found, err := m.walk(name)
+	if errors.Is(err, iofs.ErrNotExist) && m.hasMapped(name) {
+		m.rotMapped(name, off, n, change)
+		return
+	}
 	if err != nil {
 		panic(fmt.Sprintf("memfs: rot %s: %v", name, err))
 	}

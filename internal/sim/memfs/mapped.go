@@ -161,3 +161,20 @@ func (f *mappedFile) Close() error {
 	err := f.m.step(Op{Kind: OpClose, Name: f.name})
 	return errors.Join(err, f.f.Close())
 }
+
+// rotMapped is Rot for a mapped file, which nobody may have open.
+func (m *FS) rotMapped(name string, off int64, n int, change func(p []byte)) {
+	f, err := os.OpenFile(m.realPath(name), os.O_RDWR, 0)
+	if err == nil {
+		p := make([]byte, n)
+		_, err = f.ReadAt(p, off)
+		change(p)
+		if err == nil {
+			_, err = f.WriteAt(p, off)
+		}
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		panic("memfs: rot " + name + ": " + err.Error())
+	}
+}
