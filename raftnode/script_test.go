@@ -223,7 +223,8 @@ func (s *script) status(n *node) {
 		}
 	}
 	if st.Damage != "" {
-		text += "\n  damage: " + strings.ReplaceAll(st.Damage, "; ", ";\n    ")
+		damage := strings.ReplaceAll(st.Damage, strings.TrimSuffix(n.fs.MapPath("."), "."), "")
+		text += "\n  damage: " + strings.ReplaceAll(damage, "; ", ";\n    ")
 	}
 	if st.Pending > 0 {
 		text += fmt.Sprintf(", %d writes pending", st.Pending)
