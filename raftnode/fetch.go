@@ -68,7 +68,8 @@ func (n *Node) restoreState(peer uint64) {
 func (n *Node) restoreFromNext(peer uint64) {
 	now := n.env.Clock.Now()
 	if n.repair != nil {
-		n.repair.question, n.repair.asked = 0, now
+		n.turnToNext()
+		n.repair.asked = now
 		return
 	}
 	if next := n.nextPeer(peer); next <= peer {

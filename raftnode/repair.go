@@ -44,7 +44,6 @@ type logRepair struct {
 	question uint64 // the last one's number; 0 once it is answered
 	number   uint64 // of questions
 	asked    time.Duration
-	more     bool              // the peer has more to send
 	got      []*raftpb.Entry   // behind from, so far
 	lead     leaderLog         // whose log got is from; zero if it is from whoever has behind
 	answers  map[uint64]string // what peers said last
@@ -118,7 +117,7 @@ func (p *logRepair) begin(m snap.Meta) {
 }
 
 // restart forgets what peers have sent.
-func (p *logRepair) restart() { p.got, p.lead, p.more = nil, leaderLog{}, false }
+func (p *logRepair) restart() { p.got, p.lead = nil, leaderLog{} }
 
 // joined returns the entries behind from if what is left of the log has them all. What is left is forgotten if it does not
 // fit, for then it is of no use to anybody.

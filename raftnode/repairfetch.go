@@ -27,7 +27,7 @@ func (n *Node) askLog() {
 // next is the index behind which entries are asked for.
 func (p *logRepair) next() uint64 { return p.from.Index + uint64(len(p.got)) }
 
-// repairTick asks again: the same peer if it has more, otherwise the next one.
+// repairTick asks whoever's turn it is: the next peer if the last question got no answer.
 func (n *Node) repairTick(now time.Duration) {
 	p := n.repair
 	switch {
@@ -37,9 +37,6 @@ func (n *Node) repairTick(now time.Duration) {
 	default:
 		if p.question != 0 {
 			p.answers[p.peer] = "no answer"
-			p.more = false
-		}
-		if !p.more {
 			n.turnToNext()
 		}
 		n.askLog()
@@ -102,7 +99,6 @@ func (n *Node) pieceOfHolder(m *peerpb.LogPiece) {
 	missing := int(p.behind.Index - p.from.Index)
 	switch {
 	case len(p.got) < missing && len(m.GetEntries()) > 0:
-		p.more = true
 		n.askLog()
 	case len(p.got) < missing || p.got[missing-1].GetTerm() != p.behind.Term:
 		n.cannotHelp(fmt.Sprintf("does not send entry %d of term %d, which it says it has", p.behind.Index, p.behind.Term))
@@ -129,7 +125,7 @@ func (n *Node) pieceOfLeader(from uint64, m *peerpb.LogPiece) {
 	case len(p.got) == 0:
 		lead.last = m.GetLast()
 	}
-	p.lead, p.more = lead, true
+	p.lead = lead
 	p.got = append(p.got, m.GetEntries()...)
 	missing := lead.last - p.from.Index
 	switch {
@@ -172,7 +168,10 @@ func (n *Node) fillPiece(a *peerpb.LogPiece, q *peerpb.LogFetch) {
 		a.Source, a.Term = peerpb.LogPiece_LEADS, n.raw.BasicStatus().GetTerm()
 		a.Last = max(n.appends.last, n.mem.last())
 	default:
-		a.Reason = fmt.Sprintf("has no entry %d of term %d, and does not lead", q.GetKnownIndex(), q.GetKnownTerm())
+		a.Reason = "does not lead"
+		if q.GetKnownIndex() > 0 {
+			a.Reason = fmt.Sprintf("has no entry %d of term %d, and does not lead", q.GetKnownIndex(), q.GetKnownTerm())
+		}
 		return
 	}
 	if end := min(a.GetLast(), n.mem.last()); q.GetIndex() < end {

@@ -276,9 +276,9 @@ func (c *checker) dump(n *node) []byte {
 func (c *checker) describe() string {
 	var b bytes.Buffer
 	for _, n := range c.w.nodes {
-		fmt.Fprintf(&b, "node %d: up %v, %s, leader %d, term %d, commit %d, applied %d, last %d, ready %v, restoring %v; ",
+		fmt.Fprintf(&b, "node %d: up %v, %s, leader %d, term %d, commit %d, applied %d, last %d, ready %v, restoring %v %s; ",
 			n.index+1, n.raft != nil, n.stat.Role, n.stat.Leader, n.stat.Term, n.stat.Commit, n.stat.Applied, n.stat.Last,
-			n.stat.Ready, n.stat.Restoring)
+			n.stat.Ready, n.stat.Restoring, n.stat.Damage)
 	}
 	fmt.Fprintf(&b, "%d operations in flight", c.w.load.flying)
 	return b.String()

@@ -38,6 +38,7 @@ type node struct {
 	lanes   map[string]*lane
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
+	hurt      bool           // its files are damaged, as far as is known
 	frozen    bool           // stays down while the others must make progress
 	paused    bool           // the process gets no time
 	held      []func()       // what it would have done meanwhile, in order
@@ -99,6 +100,7 @@ func (n *node) config(life int) raftnode.Config {
 			if n.life == life {
 				n.stat, n.view = s, v
 				n.w.check.published(n, s, v)
+				n.healed()
 			}
 		},
 		Observe: raftnode.Observer{
@@ -242,6 +244,9 @@ func (n *node) crash(powerLoss bool) {
 		n.fs = n.fs.CrashClone(rand.New(rand.NewPCG(n.rng.Uint64(), 0)), n.mapRoot())
 	} else {
 		n.fs = n.fs.ProcessCrash()
+	}
+	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot {
+		n.rot()
 	}
 	life := n.life
 	n.w.queue.after(exponential(n.rng, n.w.opt.DownFor), func() {

@@ -42,6 +42,7 @@ type Options struct {
 	FullEvery          time.Duration // mean time between disks that fill up and are freed later; 0: none
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
+	Rot                float64       // share of crashes during which a disk damages what it holds
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -123,5 +124,12 @@ func Draw(rng *rand.Rand) Options {
 		o.HangEvery = between(10*time.Second, 40*time.Second)
 	}
 	o.CopyOnWrite = coin()
+	if rng.IntN(3) == 0 {
+		o.Rot = 0.2 + 0.8*rng.Float64()
+		def := between(3*time.Second, 15*time.Second)
+		if o.CrashEvery == 0 {
+			o.CrashEvery = def
+		}
+	}
 	return o
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os" //determinism:ok the RAM disk for the files that bbolt maps
+	"slices"
 	"time"
 
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
@@ -149,7 +150,10 @@ func (w *world) runUntil(end time.Duration, done func() bool) {
 func (w *world) healCore() {
 	w.faulty = false
 	core := make([]bool, len(w.nodes))
-	for _, i := range w.rng.Perm(len(w.nodes))[:len(w.nodes)/2+1] {
+	order := w.rng.Perm(len(w.nodes))
+	// A node that may not have all it acknowledged needs the others: it is no part of a quorum that must do alone.
+	slices.SortStableFunc(order, func(a, b int) int { return rank(w.nodes[a].hurt) - rank(w.nodes[b].hurt) })
+	for _, i := range order[:len(w.nodes)/2+1] {
 		core[i] = true
 	}
 	w.trace.event(w.queue.now, 0, "heal a quorum")
@@ -175,6 +179,13 @@ func (w *world) healCore() {
 		}
 	}
 	w.core = core
+}
+
+func rank(last bool) int {
+	if last {
+		return 1
+	}
+	return 0
 }
 
 func (w *world) healAll() {

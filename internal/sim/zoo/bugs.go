@@ -341,4 +341,59 @@ var bugs = []Bug{
 			New:  "",
 		}},
 	},
+	{
+		Name: "damaged-tail-is-torn",
+		What: "Damage at the log's end counts as a torn write although it is proven to have been synced: a node forgets " +
+			"what it acknowledged, and an acknowledged write is lost or raft panics.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/replay.go",
+			Old: `	case d.proof == "":
+		return`,
+			New: `	default:
+		return`,
+		}, {
+			File: "storage/wal/replay.go",
+			Old:  "	first, last := d.first, d.last\n	if first == 0 || d.blind {",
+			New:  "	if d == nil {\n		return \"\", nil\n	}\n	first, last := d.first, d.last\n	if first == 0 || d.blind {",
+		}},
+	},
+	{
+		Name: "hole-test-by-index-only",
+		What: "A frame behind damage counts as a continuation if its index fits, whatever the term: what the damaged frame " +
+			"has overwritten comes back, and logs or histories differ.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/replay.go",
+			Old:  "return ok && term == h.prevTerm\n}",
+			New:  "_ = term\n	return ok\n}",
+		}},
+	},
+	{
+		Name: "damaged-log-votes",
+		What: "A node whose log lost entries starts with what is left instead of keeping silent: it votes and acknowledges " +
+			"without what it acknowledged before.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/repair.go",
+			Old:  "	if !joined {\n",
+			New:  "	if !joined && p.from.Index == 0 {\n",
+		}},
+	},
+	{
+		Name: "repair-from-any-log",
+		What: "A node that does not know where its log ended takes any peer's log for the leader's: entries that it had " +
+			"acknowledged are missing from a quorum.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/repairfetch.go",
+			Old:  "n.raw.BasicStatus().RaftState == raft.StateLeader:",
+			New:  "n.raw.BasicStatus().RaftState <= raft.StatePreCandidate:",
+		}},
+	},
+	{
+		Name: "damaged-state-served",
+		What: "The checksum of a stored value is not looked at: a value that the disk has changed is served.",
+		Edits: []mutant.Edit{{
+			File: "storage/mvcc/keyvalue.go",
+			Old:  "binary.LittleEndian.Uint32(stored[n+1:]) != rowChecksum(rowKey, stored[:n]) {",
+			New:  "binary.LittleEndian.Uint32(stored[n+1:]) == 0 {",
+		}},
+	},
 }

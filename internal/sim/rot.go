@@ -1,0 +1,210 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/quorumkv/quorumkv/storage/wal"
+)
+
+// Disks lie while a node is down: bits flip, sectors read as zeros or hold what belongs elsewhere, files are gone. Two
+// rules, the atlas, keep that survivable. A minority of the nodes at the most is damaged at any time, so that whatever was
+// acknowledged is intact on one of the others. And there is evidence behind damage to a log that it is damage: the last
+// frame before its seal looks like a write that was cut off, which no log can tell apart.
+//
+// Evidence is looked for by a reader of the log's format of its own, so that a mistake in the product's does not decide
+// what is damaged.
+
+// rotKinds are the ways in which a node's files get damaged.
+var rotKinds = [...]string{"log", "log", "log", "log", "log gone", "state", "state", "value", "current", "hardstate"}
+
+// rot damages the files of a node that is down, if the atlas allows it.
+func (n *node) rot() {
+	w := n.w
+	kind := rotKinds[n.rng.IntN(len(rotKinds))]
+	if kind == "hardstate" { // one copy: that costs nothing
+		n.damage(kind, "hardstate", n.rng.Int64N(2)*4096, 44, func(p []byte) { p[n.rng.IntN(len(p))] ^= 1 << n.rng.IntN(8) })
+		return
+	}
+	hurt := 0
+	for _, o := range w.nodes {
+		if o.hurt || o == n {
+			hurt++
+		}
+	}
+	if hurt > (len(w.nodes)-1)/2 || !n.founded() {
+		return
+	}
+	switch kind {
+	case "log":
+		n.hurt = n.rotLog() || n.hurt
+	case "log gone":
+		for _, s := range n.segments() {
+			n.remove("wal/" + s)
+		}
+		n.hurt = true
+		w.trace.event(w.queue.now, n.index+1, "rot "+kind)
+		w.count.Rotted++
+	default:
+		n.hurt = n.rotState(kind) || n.hurt
+	}
+}
+
+// founded tells whether the node's files have come to be: an interrupted creation is no damage.
+func (n *node) founded() bool {
+	_, err := wal.LoadIdentity(n.fs)
+	return err == nil && len(n.segments()) > 0
+}
+
+// damage changes bytes of a file.
+func (n *node) damage(kind, name string, off int64, length int, change func([]byte)) {
+	if size := n.sizeOf(name); off+int64(length) > size {
+		return
+	}
+	n.w.count.Rotted++
+	n.w.trace.event(n.w.queue.now, n.index+1, "rot "+kind+" of "+name, uint64(off), uint64(length))
+	n.fs.Rot(name, off, length, change)
+}
+
+func (n *node) remove(name string) {
+	if err := n.fs.Remove(name); err != nil {
+		panic(fmt.Sprintf("remove %s: %v", name, err))
+	}
+}
+
+func (n *node) sizeOf(name string) int64 { return int64(len(n.content(name))) }
+
+// content reads a file, nil if there is none.
+func (n *node) content(name string) []byte {
+	f, err := n.fs.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil
+	}
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, size))
+	if err != nil {
+		panic(fmt.Sprintf("read %s: %v", name, err))
+	}
+	return b
+}
+
+// segments are the names of the log's files, oldest first.
+func (n *node) segments() []string {
+	names, err := n.fs.List("wal")
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(names, func(s string) bool { return !strings.HasSuffix(s, ".log") })
+}
+
+// rotLog damages a place in the log that has evidence behind it.
+func (n *node) rotLog() bool {
+	names := n.segments()
+	i := n.rng.IntN(len(names))
+	if n.rng.IntN(2) == 0 {
+		i = len(names) - 1
+	}
+	name := "wal/" + names[i]
+	content := n.content(name)
+	end := int64(len(content))
+	if i == len(names)-1 {
+		end = n.evidence(names[i], content)
+	}
+	if end == 0 {
+		return false
+	}
+	off, length := n.rng.Int64N(end), 1
+	change := func(p []byte) { p[0] ^= 1 << n.rng.IntN(8) }
+	if what := n.rng.IntN(4); what > 0 {
+		off, length = off/512*512, 512<<(3*n.rng.IntN(2))
+		from := n.rng.Int64N(int64(len(content))/512) * 512
+		change = func(p []byte) { clear(p) }
+		if what == 1 { // what was written elsewhere
+			change = func(p []byte) { copy(p, content[from:]) }
+		}
+	}
+	if off+int64(length) > end {
+		return false
+	}
+	n.damage("log", name, off, length, change)
+	return true
+}
+
+// evidence is where the last intact frame header of the newest segment begins, or the end of the segment's own header:
+// whatever is damaged before it was synced once.
+func (n *node) evidence(name string, b []byte) int64 {
+	id, err := wal.LoadIdentity(n.fs)
+	if err != nil || len(b) < 512 {
+		return 0
+	}
+	var number uint64
+	fmt.Sscanf(name, "%x", &number)
+	table := crc32.MakeTable(crc32.Castagnoli)
+	seed := crc32.Checksum(binary.LittleEndian.AppendUint64(id.Incarnation[:], number), table)
+	last := int64(512)
+	for off := 512; off+56 <= len(b); off += 8 {
+		h := b[off : off+56]
+		magic := string(h[:3]) == "QKV" && strings.ContainsRune("ers", rune(h[3]))
+		if magic && crc32.Update(seed, table, h[:52]) == binary.LittleEndian.Uint32(h[52:]) {
+			last = int64(off)
+		}
+	}
+	return last
+}
+
+// rotState damages the state file in a way whose outcome does not depend on how bbolt arranges its pages.
+func (n *node) rotState(kind string) bool {
+	var generation string
+	fmt.Sscanf(string(n.content("state/CURRENT")), "%16s", &generation)
+	db := "state/" + generation + "/db"
+	size := n.sizeOf(db)
+	if generation == "" || size == 0 {
+		return false
+	}
+	switch kind {
+	case "current":
+		n.damage(kind, "state/CURRENT", n.rng.Int64N(25), 1, func(p []byte) { p[0] ^= 1 << n.rng.IntN(8) })
+	case "value":
+		// Wherever bbolt keeps it: one of the copies may count.
+		value := fmt.Sprintf("v%d", n.rng.IntN(n.w.load.next+1))
+		n.damage(kind, db, 0, int(size), func(p []byte) { flipValue(p, value) })
+	default:
+		if n.rng.IntN(2) == 0 {
+			n.remove(db)
+			n.w.count.Rotted++
+			n.w.trace.event(n.w.queue.now, n.index+1, "rot: state gone")
+			return true
+		}
+		n.damage(kind, db, 0, 2*4096, func(p []byte) { clear(p) }) // both of bbolt's meta pages
+	}
+	return true
+}
+
+func flipValue(p []byte, value string) {
+	for at := 0; ; at++ {
+		i := strings.Index(string(p[at:]), value)
+		if i < 0 {
+			return
+		}
+		at += i
+		if next := at + len(value); next == len(p) || p[next] < '0' || p[next] > '9' {
+			p[at] ^= 1
+		}
+	}
+}
+
+// healed takes note that a damaged node is whole again.
+func (n *node) healed() {
+	if n.hurt && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
+		n.hurt = false
+		n.w.count.Repaired++
+	}
+}
