@@ -69,6 +69,10 @@ type flushed struct {
 
 // startApply queues committed entries for the apply lane.
 func (n *Node) startApply(m *raftpb.Message) {
+	if n.lost.reason != "" {
+		n.lost.held = append(n.lost.held, m)
+		return
+	}
 	entries := m.GetEntries()
 	last := entries[len(entries)-1].GetIndex()
 	self := n.self
@@ -80,7 +84,7 @@ func (n *Node) startApply(m *raftpb.Message) {
 	n.applyLane.Do(func() error {
 		start := n.env.Clock.Now()
 		var err error
-		if out, err = n.state.machine.Apply(entries, self); err != nil {
+		if out, err = n.state.machine.Apply(n.state.unapplied(entries), self); err != nil {
 			return fmt.Errorf("apply entries %d to %d: %w", entries[0].GetIndex(), last, err)
 		}
 		took = n.env.Clock.Now() - start
@@ -92,14 +96,19 @@ func (n *Node) startApply(m *raftpb.Message) {
 		if n.stopped {
 			return
 		}
+		if errors.Is(err, backend.ErrDamaged) && n.hasPeers() {
+			n.lost.failed = append(n.lost.failed, m)
+		}
 		if err != nil {
-			n.fail(err)
+			n.stateFailed(err)
 			return
 		}
 		if n.cfg.Observe.Apply != nil {
 			n.cfg.Observe.Apply(took, entries)
 		}
-		n.appliedTo(last, out, took)
+		if last > n.applied { // not so if a snapshot came that has them all
+			n.appliedTo(last, out, took)
+		}
 		if file != (flushed{}) {
 			n.flushedTo(file)
 		}
@@ -108,6 +117,15 @@ func (n *Node) startApply(m *raftpb.Message) {
 		}
 		n.schedule()
 	})
+}
+
+// unapplied drops the entries that a state has already which came as a snapshot.
+func (s *state) unapplied(entries []*raftpb.Entry) []*raftpb.Entry {
+	applied, _ := s.machine.Applied()
+	for len(entries) > 0 && entries[0].GetIndex() <= applied {
+		entries = entries[1:]
+	}
+	return entries
 }
 
 // appliedTo takes the outcome of the entries up to index: clients are answered here and nowhere else.
@@ -160,7 +178,7 @@ func (s *state) measure() flushed {
 // even if nothing was applied since: what is left to commit may be a compaction, or gone with the state it was for.
 func (n *Node) flushIdle(now time.Duration) {
 	due := n.flush.durable < n.applied || n.flush.noSpace
-	if n.raw == nil || n.flush.queued || !due || now-n.flush.at < flushInterval {
+	if n.raw == nil || n.lost.reason != "" || n.flush.queued || !due || now-n.flush.at < flushInterval {
 		return
 	}
 	n.flushNow(func(bool) {})
@@ -179,7 +197,7 @@ func (n *Node) flushNow(done func(durable bool)) {
 			return
 		}
 		if err != nil {
-			n.fail(err)
+			n.stateFailed(err)
 			return
 		}
 		n.flushedTo(file)

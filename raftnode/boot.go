@@ -189,9 +189,9 @@ func (n *Node) reconcile(applied uint64) error {
 	if n.state.machine == nil && base == initialIndex {
 		return n.rebuildFirst()
 	}
-	var gen *backend.Staged
+	var s *staged
 	err := retrying(n.env.FS, func() (err error) {
-		gen, err = stageFile(n.env.FS, n.cfg.Backend, snap.Meta{Index: base, Term: n.mem.baseTerm})
+		s, err = n.stageFile(snap.Meta{Index: base, Term: n.mem.baseTerm})
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, snap.ErrDamaged) {
@@ -204,7 +204,7 @@ func (n *Node) reconcile(applied uint64) error {
 	if err != nil {
 		return fmt.Errorf("stage the snapshot at index %d: %w", base, err)
 	}
-	_, err = n.state.replace(&staged{meta: snap.Meta{Index: base, Term: n.mem.baseTerm}, gen: gen}, n.openMachine)
+	_, err = n.state.replace(s)
 	return err
 }
 

@@ -67,7 +67,7 @@ type compaction struct {
 // compactPhysically deletes compacted revisions, one slice a tick at the most, so that applies never wait for long.
 func (n *Node) compactPhysically() {
 	c := &n.compaction
-	if n.raw == nil || c.stepping || (c.done && len(c.waiters) == 0) {
+	if n.raw == nil || n.lost.reason != "" || c.stepping || (c.done && len(c.waiters) == 0) {
 		return
 	}
 	c.stepping = true
@@ -89,7 +89,8 @@ func (n *Node) compactPhysically() {
 		case n.stopped:
 			return
 		case err != nil:
-			n.fail(err)
+			c.done, c.waiters = false, append(waiters, c.waiters...)
+			n.stateFailed(err)
 			return
 		case file != (flushed{}):
 			n.flushedTo(file)

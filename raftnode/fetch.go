@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
@@ -33,8 +34,10 @@ type fetch struct {
 // staged is a received snapshot turned into a complete state generation that is not current yet. It is claimed by the
 // MsgStorageAppend that raft answers the offer with, or discarded when raft wants none of it.
 type staged struct {
-	meta snap.Meta
-	gen  *backend.Staged
+	meta    snap.Meta
+	gen     *backend.Staged
+	machine *apply.Machine // on gen
+	rebuild bool           // asked for by this node, not offered by the leader: raft does not hear of it
 }
 
 // fetchSnapshot begins to fetch what the leader offered. raft hears of the offer only when the content is here, so a
@@ -48,6 +51,9 @@ func (n *Node) fetchSnapshot(from uint64, m *raftpb.Message) {
 	if f := n.fetch; f != nil && !f.writing && f.offer != nil && f.offer.GetTerm() < m.GetTerm() {
 		// What a former leader offered raft would not take any more, and its sender may be gone.
 		n.abandonFetch("there is an offer of a later term")
+	}
+	if f := n.fetch; f != nil && !f.writing && f.offer == nil {
+		n.abandonFetch("the leader offers one, and the log needs it")
 	}
 	if n.fetch != nil || n.staged != nil {
 		return // one at a time; raft offers again
@@ -141,13 +147,13 @@ func (n *Node) storePiece(f *fetch, c *peerpb.SnapshotChunk) (err error) {
 // stage verifies the whole file and builds a state generation from it, still on the snap lane.
 func (n *Node) stage(f *fetch) {
 	f.writing = true
-	var gen *backend.Staged
+	var s *staged
 	n.snapLane.Do(func() (err error) {
 		if err = f.receiver.Finish(); err != nil {
 			return err
 		}
 		f.receiver = nil
-		if gen, err = stageFile(n.env.FS, n.cfg.Backend, f.meta); err != nil {
+		if s, err = n.stageFile(f.meta); err != nil {
 			return errors.Join(err, snap.Remove(n.env.FS, snapDir, f.meta.Index, f.meta.Term))
 		}
 		return nil
@@ -161,7 +167,8 @@ func (n *Node) stage(f *fetch) {
 			return
 		}
 		n.fetch = nil
-		n.staged = &staged{meta: f.meta, gen: gen}
+		s.rebuild = f.offer == nil
+		n.staged = s
 		n.logger.Info("snapshot received", "from", hex(f.from), "index", f.meta.Index, "bytes", f.total)
 		if f.offer == nil {
 			n.installRestored(f.from)
@@ -233,7 +240,7 @@ func (n *Node) fetchTick(now time.Duration) {
 // discardUnclaimed drops a staged snapshot that raft did not ask to install in the turn after the offer.
 func (n *Node) discardUnclaimed() {
 	s := n.staged
-	if s == nil || n.appends.holdsSnapshot() {
+	if s == nil || s.rebuild || n.appends.holdsSnapshot() {
 		return
 	}
 	n.discardStaged(func() {})

@@ -15,13 +15,26 @@ import (
 
 const stateDir = "state"
 
-func stageFile(fs env.FS, o backend.Options, m snap.Meta) (*backend.Staged, error) {
-	r, err := snap.Open(fs, snapDir, m.Index, m.Term)
+// stageFile makes a state generation of a snapshot's file and opens it: all that is in it is read and found sound before
+// anything depends on it. Whatever is wrong with it is snap.ErrDamaged.
+func (n *Node) stageFile(m snap.Meta) (*staged, error) {
+	r, err := snap.Open(n.env.FS, snapDir, m.Index, m.Term)
 	if err != nil {
 		return nil, err
 	}
-	gen, err := backend.Stage(fs, stateDir, o, r.Content())
-	return gen, errors.Join(err, r.Close())
+	gen, err := backend.Stage(n.env.FS, stateDir, n.cfg.Backend, r.Content())
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	machine, err := n.openMachine(gen.DB())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", snap.ErrDamaged, err), gen.Discard())
+	}
+	if index, term := machine.Applied(); index != m.Index || term != m.Term {
+		return nil, errors.Join(fmt.Errorf("%w: it holds index %d, term %d instead of %d, %d", snap.ErrDamaged, index, term,
+			m.Index, m.Term), gen.Discard())
+	}
+	return &staged{meta: m, gen: gen, machine: machine}, nil
 }
 
 // holdsSnapshot tells whether the append queue, or the lane, has a snapshot to install.
@@ -80,7 +93,7 @@ func (n *Node) switchTo(s *staged, publish func(opened)) {
 		file  flushed
 	)
 	n.applyLane.Do(func() (err error) {
-		if state, err = n.state.replace(s, n.openMachine); err == nil {
+		if state, err = n.state.replace(s); err == nil {
 			file = n.state.measure()
 		}
 		return err
@@ -99,10 +112,10 @@ type opened struct {
 }
 
 // replace makes a staged generation the state. It runs on the apply lane.
-func (s *state) replace(st *staged, open func(*backend.DB) (*apply.Machine, error)) (opened, error) {
+func (s *state) replace(st *staged) (opened, error) {
 	if s.db != nil {
 		// What is not committed yet is older than the snapshot: it goes with the old generation.
-		if err := s.db.Close(); err != nil {
+		if err := s.db.Close(); err != nil && !errors.Is(err, backend.ErrDamaged) {
 			return opened{}, fmt.Errorf("close state: %w", err)
 		}
 		s.db = nil
@@ -111,15 +124,8 @@ func (s *state) replace(st *staged, open func(*backend.DB) (*apply.Machine, erro
 	if err != nil {
 		return opened{}, fmt.Errorf("switch to the snapshot at index %d: %w", st.meta.Index, err)
 	}
-	m, err := open(db)
-	if err != nil {
-		return opened{}, fmt.Errorf("open the snapshot at index %d: %w", st.meta.Index, err)
-	}
-	index, term := m.Applied()
-	invariant.Check(index == st.meta.Index && term == st.meta.Term,
-		"snapshot of index %d, term %d holds index %d, term %d", st.meta.Index, st.meta.Term, index, term)
-	s.db, s.machine = db, m
-	return opened{view: m.View(), leases: m.Leases()}, nil
+	s.db, s.machine = db, st.machine
+	return opened{view: s.machine.View(), leases: s.machine.Leases()}, nil
 }
 
 func (n *Node) installed(err error, publish func()) {
@@ -135,13 +141,18 @@ func (n *Node) installed(err error, publish func()) {
 	}
 	publish()
 	n.logger.Info("snapshot installed", "index", s.meta.Index, "term", s.meta.Term)
-	n.snapLane.Do(func() error { return snap.Remove(n.env.FS, snapDir, s.meta.Index, s.meta.Term) }, func(err error) {
-		if err != nil {
-			n.logger.Warn("installed snapshot not removed", "index", s.meta.Index, "error", err)
-		}
-	})
+	n.removeInstalled(s.meta)
 	n.startAppend()
 	n.schedule()
+}
+
+// removeInstalled deletes the file of a snapshot that the state has taken over.
+func (n *Node) removeInstalled(m snap.Meta) {
+	n.snapLane.Do(func() error { return snap.Remove(n.env.FS, snapDir, m.Index, m.Term) }, func(err error) {
+		if err != nil {
+			n.logger.Warn("installed snapshot not removed", "index", m.Index, "error", err)
+		}
+	})
 }
 
 // restored takes over the state that came with a snapshot.
@@ -150,15 +161,18 @@ func (n *Node) restored(index uint64, state opened) {
 	n.applied, n.view = index, state.view
 	n.adoptLeases(state.leases)
 	n.flush.durable, n.compaction.done = index, false
-	n.publish()
-	n.serveApplied()
+	n.stateBack()
 }
 
 // installRestored puts a fetched snapshot in place of a state that was lost. The log stays where it holds the
 // snapshot's entry, for its tail may be acknowledged; otherwise the log is older or was never committed, and restarts.
 func (n *Node) installRestored(from uint64) {
-	if n.repair != nil {
+	switch {
+	case n.repair != nil:
 		n.installUnderRepair(from)
+		return
+	case n.raw != nil:
+		n.installRebuilt(from)
 		return
 	}
 	s := n.staged
@@ -201,7 +215,6 @@ func (n *Node) installRestored(from uint64) {
 				n.mem.reset(reset.Index, reset.Term, reset.ConfState)
 				n.mem.setHard(hard.Term, hard.Vote, reset.Index)
 			}
-			n.lost = stateLoss{}
 			n.mem.conf = reset.ConfState
 			n.restored(reset.Index, state)
 			n.startRaft()

@@ -260,7 +260,7 @@ func (n *Node) receiveRaft(m *raftpb.Message) {
 		n.fetchSnapshot(m.GetFrom(), m)
 		return
 	}
-	if m.GetType() == raftpb.MsgTimeoutNow && n.stall.length > 0 {
+	if m.GetType() == raftpb.MsgTimeoutNow && (n.stall.length > 0 || n.lost.reason != "") {
 		return // it cannot lead; who asked will ask another
 	}
 	n.leases.sawEntries(m)
@@ -327,6 +327,7 @@ func (n *Node) tick() {
 	n.snapshotTick(now)
 	n.fetchTick(now)
 	n.repairTick(now)
+	n.rebuildTick(now)
 	n.transferTick()
 	n.watches.Tick(now)
 	n.tickLeases(now)

@@ -99,7 +99,7 @@ func (n *Node) readConfirmed(r raft.ReadState) {
 	}
 	reads := q.asked
 	q.asked, q.context = nil, nil
-	if n.applied >= r.Index {
+	if n.applied >= r.Index && n.lost.reason == "" {
 		n.serve(reads)
 	} else {
 		q.confirmed = append(q.confirmed, confirmedReads{index: r.Index, reads: reads})
@@ -110,6 +110,9 @@ func (n *Node) readConfirmed(r raft.ReadState) {
 // serveApplied answers the reads that waited for the index just applied.
 func (n *Node) serveApplied() {
 	q := &n.reads
+	if n.lost.reason != "" {
+		return
+	}
 	for len(q.confirmed) > 0 && q.confirmed[0].index <= n.applied {
 		n.serve(q.confirmed[0].reads)
 		q.confirmed = q.confirmed[1:]

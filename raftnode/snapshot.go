@@ -77,7 +77,7 @@ func (n *Node) raftSnapshot() (*raftpb.Snapshot, error) {
 // makeSnapshot copies the state file as of now: committed and pinned on the apply lane, which is free again at once,
 // and copied on the snap lane while writes go on.
 func (n *Node) makeSnapshot() {
-	if n.snaps.making || n.raw == nil || n.appends.installing {
+	if n.snaps.making || n.raw == nil || n.lost.reason != "" || n.appends.installing {
 		return
 	}
 	n.snaps.making = true
@@ -110,7 +110,7 @@ func (n *Node) makeSnapshot() {
 			case errors.Is(err, env.ErrNoSpace):
 				n.logger.Warn("snapshot not made", "error", err)
 			default:
-				n.fail(err)
+				n.stateFailed(err)
 			}
 			return
 		}

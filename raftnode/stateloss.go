@@ -2,15 +2,161 @@ package raftnode
 
 import (
 	"errors"
+	"fmt"
+	"math"
+	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/snap"
 )
 
-// stateLoss is a state file that cannot be used. Another one comes from a peer, as a snapshot.
+// The state is a cache of the log, so that one that turns out to be damaged costs time and no data: another one comes from
+// a peer, as a snapshot, and from this node's own log. It is made a new generation; the damaged one is kept as evidence.
+//
+// The log is whole meanwhile. A node whose state is lost while it runs therefore goes on to vote and to acknowledge, but it
+// serves nothing, applies nothing, and hands leadership over. One that finds out when it starts waits with all of that.
+
+// stateLoss is a state that cannot be used.
 type stateLoss struct {
 	reason  string // "" if the state is there
 	suspect bool   // it may be sound: two attempts to open it died, and that is all that is known
 	rounds  int    // how often all peers were asked in vain
+
+	// What raft wants to be applied waits: first what the damaged state could not take, then what came since.
+	failed, held []*raftpb.Message
+	handedAt     time.Duration // when leadership was last offered to others
+}
+
+// StateDamaged tells the node that its state turned out to be damaged, as a read does that finds a wrong checksum.
+func (n *Node) StateDamaged(why error) {
+	if n.stopped || n.raw == nil || n.lost.reason != "" {
+		return
+	}
+	if !n.hasPeers() {
+		n.fail(fmt.Errorf("%w: there is no other member to fetch a snapshot from: restore this node from a backup", why))
+		return
+	}
+	n.lost.reason = why.Error()
+	n.logger.Error("state is damaged: nothing is served until it is rebuilt from a peer's snapshot", "error", why)
+	n.applyLane.Do(func() error {
+		n.state.machine.Condemn(fmt.Errorf("%w: %w", backend.ErrDamaged, why))
+		return backend.Condemn(n.env.FS, stateDir, why.Error())
+	}, func(err error) {
+		if err != nil {
+			n.logger.Warn("damaged state not marked", "error", err)
+		}
+	})
+	n.publish()
+	n.rebuildTick(n.env.Clock.Now())
+}
+
+// stateFailed ends the node, or only its state if that is damaged.
+func (n *Node) stateFailed(err error) {
+	if !errors.Is(err, backend.ErrDamaged) {
+		n.fail(err)
+		return
+	}
+	n.StateDamaged(err)
+}
+
+func (n *Node) hasPeers() bool { return n.nextPeer(n.self.Member) != 0 }
+
+// rebuildTick sees to it that somebody else leads, and that a snapshot is on its way.
+func (n *Node) rebuildTick(now time.Duration) {
+	l := &n.lost
+	if n.raw == nil || l.reason == "" {
+		return
+	}
+	if n.leads() && n.transfer == nil && (l.handedAt == 0 || now-l.handedAt >= n.cfg.electionTimeout()) {
+		l.handedAt = now
+		n.TransferLeadership(0, func(error) {})
+	}
+	if n.fetch == nil && n.staged == nil && !n.appends.holdsSnapshot() {
+		n.restoreState(n.nextPeer(n.self.Member))
+	}
+}
+
+// installRebuilt puts a fetched snapshot in the place of a state that was lost while the node runs, and takes it from
+// there to where the node was. The log does not change, so it must have the snapshot's entry.
+func (n *Node) installRebuilt(from uint64) {
+	if n.snaps.making {
+		n.snaps.then = func() { n.installRebuilt(from) }
+		return
+	}
+	// Behind all that was under way to the old state: then the node stands still.
+	n.applyLane.Do(func() error { return nil }, func(error) {
+		if n.stopped {
+			return
+		}
+		s := n.staged
+		missed, ok := n.behind(s.meta)
+		if !ok {
+			n.discardStaged(func() { n.restoreFromNext(from) })
+			return
+		}
+		n.replaceLost(s, missed)
+	})
+}
+
+// behind returns the entries that were applied behind a snapshot, if the log has the snapshot's and all of them.
+func (n *Node) behind(m snap.Meta) ([]*raftpb.Entry, bool) {
+	if term, err := n.mem.Term(m.Index); err != nil || term != m.Term {
+		return nil, false
+	}
+	if m.Index >= n.applied {
+		return nil, true
+	}
+	entries, err := n.mem.Entries(m.Index+1, n.applied+1, math.MaxUint64)
+	return entries, err == nil
+}
+
+func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
+	var state opened
+	var file flushed
+	applied := n.applied
+	n.applyLane.Do(func() (err error) {
+		if state, err = n.state.replace(s); err != nil {
+			return err
+		}
+		file = n.state.measure()
+		// Whoever waits for these was answered long ago.
+		if _, err = n.state.machine.Apply(missed, apply.RequestID{}); err != nil {
+			return fmt.Errorf("replay the log up to index %d: %w", applied, err)
+		}
+		state = opened{view: n.state.machine.View(), leases: n.state.machine.Leases()}
+		return nil
+	}, func(err error) {
+		n.staged = nil
+		switch {
+		case n.stopped:
+			return
+		case err != nil:
+			n.fail(err)
+			return
+		}
+		n.logger.Warn("state rebuilt from a snapshot", "index", s.meta.Index, "replayed", len(missed))
+		n.removeInstalled(s.meta)
+		n.applied, n.view = max(n.applied, s.meta.Index), state.view
+		n.adoptLeases(state.leases)
+		n.flush.durable, n.flush.size, n.flush.inUse = s.meta.Index, file.size, file.inUse
+		n.compaction.done = false
+		n.stateBack()
+	})
+}
+
+// stateBack serves again, and applies what waited.
+func (n *Node) stateBack() {
+	waiting := append(n.lost.failed, n.lost.held...)
+	n.lost = stateLoss{}
+	n.publish()
+	n.serveApplied()
+	for _, m := range waiting {
+		n.startApply(m)
+	}
+	n.schedule()
 }
 
 // insist opens a suspect state after all: when everybody's is suspect, as it may be after power cuts at the wrong moment,

@@ -70,7 +70,7 @@ func (n *Node) Status() Status {
 		// All from one place: a role of one term with the number of the next would show two leaders where there is one.
 		b := n.raw.BasicStatus()
 		s.Role, s.Leader, s.Term, s.Commit = b.RaftState, b.Lead, b.GetTerm(), b.GetCommit()
-		s.Ready = n.applied >= n.caughtUp
+		s.Ready = n.applied >= n.caughtUp && n.lost.reason == ""
 	}
 	if n.view != nil {
 		s.HistoryHash = n.view.HistoryHash

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
 )
 
 // node is what the client services need of the member they run on. All methods may be called from any goroutine.
@@ -44,6 +46,16 @@ type node interface {
 	Watch(ctx context.Context) (*watchFeed, error)
 	// Status describes this member now.
 	Status() raftnode.Status
+	// Damaged tells this member that a read found its state damaged: it serves nothing until that is rebuilt.
+	Damaged(err error)
+}
+
+// reportDamage passes err on, and tells the member if it is about its disk.
+func (a *api) reportDamage(err error) error {
+	if errors.Is(err, backend.ErrDamaged) {
+		a.node.Damaged(err)
+	}
+	return err
 }
 
 // Limits bound what one client may ask for. A zero field means its default.

@@ -222,6 +222,8 @@ func (n *soloNode) View() *apply.View {
 
 func (n *soloNode) Status() raftnode.Status { return *n.status.Load() }
 
+func (n *soloNode) Damaged(error) {}
+
 // edge is a client port in front of a node, on loopback.
 type edge struct {
 	api  *api

@@ -109,7 +109,7 @@ func readView[T any](
 	for err == nil {
 		resp, err = read(v)
 		if !errors.Is(err, mvcc.ErrStaleView) {
-			return resp, err
+			return resp, a.reportDamage(err)
 		}
 		v, err = a.view(ctx, true)
 	}

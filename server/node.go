@@ -22,8 +22,9 @@ type member struct {
 	limits  Limits
 
 	published atomic.Pointer[publication]
-	// ready is closed when the first view was published.
-	ready chan struct{}
+	// ready is closed when the first view was published; served says so to the loop.
+	ready  chan struct{}
+	served bool
 }
 
 // publication is what the loop last published; its parts belong together.
@@ -42,9 +43,9 @@ func newMember(post func(func()), limits Limits) *member {
 
 // publish is the node's Publish callback; it runs on the loop.
 func (m *member) publish(s raftnode.Status, v *apply.View) {
-	first := v != nil && m.published.Load().view == nil
 	m.published.Store(&publication{status: s, view: v})
-	if first {
+	if v != nil && !m.served {
+		m.served = true
 		close(m.ready)
 	}
 }
@@ -139,6 +140,8 @@ func (m *member) Leases(ctx context.Context) ([]raftnode.LeaseStatus, error) {
 	got, err := m.await(ctx, answer, func() {})
 	return got.leases, err
 }
+
+func (m *member) Damaged(err error) { m.post(func() { m.raft.StateDamaged(err) }) }
 
 func (m *member) awaitCompaction(ctx context.Context) error {
 	answer := make(chan result, 1)

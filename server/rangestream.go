@@ -27,7 +27,7 @@ func (k *kvServer) RangeStream(r *pb.RangeRequest, out grpc.ServerStreamingServe
 		return err
 	}
 	s := rangeStream{api: k.api, ctx: out.Context(), rest: proto.CloneOf(r), send: out.Send}
-	return toStatus(s.run(r))
+	return toStatus(k.reportDamage(s.run(r)))
 }
 
 // rangeStream is one call of RangeStream.

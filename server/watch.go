@@ -182,7 +182,7 @@ func (s *watchStream) collect(ctx context.Context, work *watch.Work) ([]watch.Re
 	if errors.Is(err, backend.ErrDamaged) {
 		s.logger.Error("watch ended by damage", "error", err)
 	}
-	return responses, err
+	return responses, s.reportDamage(err)
 }
 
 // reply answers the creation or the end of a watcher.

@@ -2,12 +2,14 @@ package sim
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
@@ -30,13 +32,7 @@ func (n *node) rot() {
 		n.damage(kind, "hardstate", n.rng.Int64N(2)*4096, 44, func(p []byte) { p[n.rng.IntN(len(p))] ^= 1 << n.rng.IntN(8) })
 		return
 	}
-	hurt := 0
-	for _, o := range w.nodes {
-		if o.hurt || o == n {
-			hurt++
-		}
-	}
-	if hurt > (len(w.nodes)-1)/2 || !n.founded() {
+	if w.hurtWith(n) > (len(w.nodes)-1)/2 || !n.founded() {
 		return
 	}
 	switch kind {
@@ -54,6 +50,64 @@ func (n *node) rot() {
 	}
 }
 
+// rotLive flips a value in the state file of a node that runs, and then reads all of it, as a client or a scrubber would.
+// The node must notice before it serves the value. It reads with the node's own checksums, so that a value which fails
+// none of them is served, and found by the checks.
+func (n *node) rotLive() {
+	w := n.w
+	if n.raft == nil || n.paused || n.view == nil || w.hurtWith(n) > (len(w.nodes)-1)/2 {
+		return
+	}
+	db := n.stateFile()
+	size := n.sizeOf(db)
+	if size == 0 {
+		return
+	}
+	n.rotten = true
+	n.damage("value while it runs", db, 0, int(size), func(p []byte) { flipValue(p, fmt.Sprintf("v%d", n.rng.IntN(w.load.next+1))) })
+	if _, err := n.view.KV.HashKV(0); n.foundDamage(err) {
+		n.hurt = true
+		w.count.FoundRunning++
+	}
+}
+
+// foundDamage does what the server does with the error of a read: if it is about damage that was done, the node hears of it.
+func (n *node) foundDamage(err error) bool {
+	if !n.rotten || !errors.Is(err, backend.ErrDamaged) {
+		return false
+	}
+	n.guard(func() { n.raft.StateDamaged(err) })
+	return true
+}
+
+// hurtWith counts the damaged nodes if one more were.
+func (w *world) hurtWith(n *node) int {
+	hurt := 0
+	for _, o := range w.nodes {
+		if o.hurt || o == n {
+			hurt++
+		}
+	}
+	return hurt
+}
+
+// planRot damages the state of nodes while they run.
+func (w *world) planRot() {
+	if w.opt.Rot > 0 {
+		w.every(10*time.Second, func() { w.nodes[w.rng.IntN(len(w.nodes))].rotLive() })
+	}
+}
+
+// stateFile is the name of bbolt's file, "" if there is none.
+func (n *node) stateFile() string {
+	var generation string
+	fmt.Sscanf(string(n.fs.Peek("state/CURRENT")), "%16s", &generation)
+	if generation == "" {
+		return ""
+	}
+	return "state/" + generation + "/db"
+}
+
 // founded tells whether the node's files have come to be: an interrupted creation is no damage.
 func (n *node) founded() bool {
 	_, err := wal.LoadIdentity(n.fs)
@@ -66,7 +120,7 @@ func (n *node) damage(kind, name string, off int64, length int, change func([]by
 		return
 	}
 	n.w.count.Rotted++
-	n.w.trace.event(n.w.queue.now, n.index+1, "rot "+kind+" of "+name, uint64(off), uint64(length))
+	n.w.trace.event(n.w.queue.now, n.index+1, "rot "+kind+" of "+name, uint64(off)) // not how long bbolt's file is
 	n.fs.Rot(name, off, length, change)
 }
 
@@ -76,25 +130,7 @@ func (n *node) remove(name string) {
 	}
 }
 
-func (n *node) sizeOf(name string) int64 { return int64(len(n.content(name))) }
-
-// content reads a file, nil if there is none.
-func (n *node) content(name string) []byte {
-	f, err := n.fs.Open(name)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil
-	}
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, size))
-	if err != nil {
-		panic(fmt.Sprintf("read %s: %v", name, err))
-	}
-	return b
-}
+func (n *node) sizeOf(name string) int64 { return int64(len(n.fs.Peek(name))) }
 
 // segments are the names of the log's files, oldest first.
 func (n *node) segments() []string {
@@ -113,15 +149,17 @@ func (n *node) rotLog() bool {
 		i = len(names) - 1
 	}
 	name := "wal/" + names[i]
-	content := n.content(name)
+	content := n.fs.Peek(name)
 	end := int64(len(content))
 	if i == len(names)-1 {
 		end = n.evidence(names[i], content)
 	}
-	if end == 0 {
-		return false
-	}
 	off, length := n.rng.Int64N(end), 1
+	if again := n.overwriting(names[i], content, end); len(again) > 0 && n.rng.IntN(2) == 0 {
+		// What such a frame has replaced looks as if nothing had ever come after it.
+		n.damage("overwriting frame", name, again[n.rng.IntN(len(again))], 56, func(p []byte) { clear(p) })
+		return true
+	}
 	change := func(p []byte) { p[0] ^= 1 << n.rng.IntN(8) }
 	if what := n.rng.IntN(4); what > 0 {
 		off, length = off/512*512, 512<<(3*n.rng.IntN(2))
@@ -141,32 +179,53 @@ func (n *node) rotLog() bool {
 // evidence is where the last intact frame header of the newest segment begins, or the end of the segment's own header:
 // whatever is damaged before it was synced once.
 func (n *node) evidence(name string, b []byte) int64 {
+	last := int64(512)
+	for _, off := range n.frames(name, b) {
+		last = off
+	}
+	return last
+}
+
+// overwriting are the places of frames, before end, that replaced entries of frames before them in the same segment.
+func (n *node) overwriting(name string, b []byte, end int64) []int64 {
+	var found []int64
+	last := uint64(0)
+	for i, off := range n.frames(name, b) {
+		first, count := binary.LittleEndian.Uint64(b[off+16:]), uint64(binary.LittleEndian.Uint32(b[off+40:]))
+		if i > 0 && count > 0 && first <= last && off+56 <= end {
+			found = append(found, off)
+		}
+		last = first + count - 1
+	}
+	return found
+}
+
+// frames are the places of the intact frame headers in a segment.
+func (n *node) frames(name string, b []byte) []int64 {
 	id, err := wal.LoadIdentity(n.fs)
-	if err != nil || len(b) < 512 {
-		return 0
+	if err != nil {
+		return nil
 	}
 	var number uint64
 	fmt.Sscanf(name, "%x", &number)
 	table := crc32.MakeTable(crc32.Castagnoli)
 	seed := crc32.Checksum(binary.LittleEndian.AppendUint64(id.Incarnation[:], number), table)
-	last := int64(512)
+	var found []int64
 	for off := 512; off+56 <= len(b); off += 8 {
 		h := b[off : off+56]
 		magic := string(h[:3]) == "QKV" && strings.ContainsRune("ers", rune(h[3]))
 		if magic && crc32.Update(seed, table, h[:52]) == binary.LittleEndian.Uint32(h[52:]) {
-			last = int64(off)
+			found = append(found, int64(off))
 		}
 	}
-	return last
+	return found
 }
 
 // rotState damages the state file in a way whose outcome does not depend on how bbolt arranges its pages.
 func (n *node) rotState(kind string) bool {
-	var generation string
-	fmt.Sscanf(string(n.content("state/CURRENT")), "%16s", &generation)
-	db := "state/" + generation + "/db"
+	db := n.stateFile()
 	size := n.sizeOf(db)
-	if generation == "" || size == 0 {
+	if size == 0 {
 		return false
 	}
 	switch kind {

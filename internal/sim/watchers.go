@@ -123,6 +123,10 @@ func (f *follower) given(n *node, visit int, w *watch.Work) {
 			return
 		}
 		responses, err := watch.Collect(w, watchSlice)
+		if n.foundDamage(err) {
+			f.leave()
+			return
+		}
 		if err != nil {
 			f.l.w.violation("%s on node %d: %v", f.name, n.index+1, err)
 			return
@@ -177,7 +181,7 @@ func (f *follower) event(n *node, e *watch.Event) {
 			n.index+1, e.KV.Key, e.KV.Value, e.Rev.Main, e.Delete, want, want.revision)
 		return
 	}
-	if f.spec.Has(watch.PrevKV) && e.Rev.Main > n.view.KV.CompactRevision() {
+	if f.spec.Has(watch.PrevKV) && n.view != nil && e.Rev.Main > n.view.KV.CompactRevision() {
 		prev, ok := m.at(want.key, want.revision-1)
 		if ok != (e.Prev != nil) || ok && prev.value != string(e.Prev.Value) {
 			f.l.w.violation("%s is given by node %d the %s at %d with %v before it, the history has %s", f.name, n.index+1, want,

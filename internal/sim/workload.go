@@ -200,7 +200,17 @@ func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 func (l *workload) readFrom(n *node, op *operation, v *apply.View, done func(func())) {
 	res, err := v.KV.Range([]byte(op.key), nil, mvcc.RangeOptions{})
 	if errors.Is(err, mvcc.ErrStaleView) {
-		l.w.queue.after(time.Millisecond, n.living(n.life, func() { l.readFrom(n, op, n.view, done) }))
+		l.w.queue.after(time.Millisecond, n.living(n.life, func() {
+			if n.view == nil { // its state was found damaged meanwhile
+				done(func() { l.w.count.UnknownOutcomes++ })
+				return
+			}
+			l.readFrom(n, op, n.view, done)
+		}))
+		return
+	}
+	if n.foundDamage(err) {
+		done(func() { l.w.count.UnknownOutcomes++ })
 		return
 	}
 	if err != nil {

@@ -107,6 +107,7 @@ func (w *world) run() {
 	w.planSteps()
 	w.planFull()
 	w.planHang()
+	w.planRot()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -194,6 +195,9 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
+		if n.raft != nil && n.rotten {
+			n.crash(false) // a start reads all there is, and finds what no read came across
+		}
 		if n.raft == nil && w.failure == "" {
 			n.start()
 		}

@@ -284,6 +284,14 @@ func (m *Machine) Flush() error {
 	return nil
 }
 
+// Condemn makes why the machine's last word: its file was found damaged by somebody else, so that nothing may be applied to
+// it or flushed any more.
+func (m *Machine) Condemn(why error) {
+	if m.err == nil {
+		m.err = why
+	}
+}
+
 // CompactStep does a slice of physical compaction, to be made durable by the next flush, and reports whether that was
 // the last.
 func (m *Machine) CompactStep() (done bool) {

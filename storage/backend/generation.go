@@ -361,6 +361,9 @@ func fill(name string, o Options, content io.Reader) error {
 	return noSpace(err)
 }
 
+// DB is the generation, open, for whoever wants to see what is in it before it counts.
+func (s *Staged) DB() *DB { return s.db }
+
 // Switch makes the generation current and returns it, open. The caller has closed the DB of the old one, which is
 // deleted. After an error either the old or the new generation is current: the next Open finds out.
 func (s *Staged) Switch() (*DB, error) {

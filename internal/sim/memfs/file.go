@@ -206,3 +206,17 @@ func rotted(old *page, at int, p []byte) *page {
 	copy(fresh[at:], p)
 	return fresh
 }
+
+// Peek returns what a program would read from a file, nil if there is none. Like Rot it is not an operation.
+func (m *FS) Peek(name string) []byte {
+	found, err := m.walk(name)
+	if f, ok := found.(*inode); ok && err == nil {
+		p := make([]byte, f.size)
+		f.read(p, 0)
+		return p
+	}
+	if !m.hasMapped(name) {
+		return nil
+	}
+	return m.peekMapped(name)
+}

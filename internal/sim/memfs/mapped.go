@@ -178,3 +178,11 @@ func (m *FS) rotMapped(name string, off int64, n int, change func(p []byte)) {
 		panic("memfs: rot " + name + ": " + err.Error())
 	}
 }
+
+func (m *FS) peekMapped(name string) []byte {
+	p, err := os.ReadFile(m.realPath(name))
+	if err != nil {
+		panic("memfs: peek " + name + ": " + err.Error())
+	}
+	return p
+}
