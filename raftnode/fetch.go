@@ -162,6 +162,10 @@ func (n *Node) stage(f *fetch) {
 		if n.stopped {
 			return
 		}
+		if errors.Is(err, snap.ErrDamaged) {
+			n.refuseDamaged(err)
+			return
+		}
 		if err != nil {
 			n.giveUp(err.Error())
 			return
@@ -195,6 +199,19 @@ func (n *Node) giveUp(reason string) {
 	n.restoreFromNext(f.from)
 }
 
+// refuseDamaged is giveUp for a snapshot that came as a whole and turned out to be damaged: the sender may not know that
+// what it copies is.
+func (n *Node) refuseDamaged(err error) {
+	f := n.fetch
+	m := snapshotFailedMessage(f.meta.Index, f.meta.Term, err.Error())
+	m.GetSnapshotFailed().Damaged = true
+	n.abandonFetch(err.Error())
+	n.send(f.from, m)
+	if f.offer == nil {
+		n.restoreFromNext(f.from)
+	}
+}
+
 // abandonFetch ends a transfer and removes what came of it.
 func (n *Node) abandonFetch(reason string) {
 	f := n.fetch
@@ -217,6 +234,9 @@ func (n *Node) snapshotFailed(from uint64, m *peerpb.SnapshotFailed) {
 	if f := n.fetch; f != nil && f.from == from && f.meta.Index == m.GetIndex() && !f.writing {
 		n.giveUp(m.GetReason())
 		return
+	}
+	if m.GetDamaged() {
+		n.examineState(m.GetIndex())
 	}
 	if o, ok := n.snaps.offered[from]; ok && o.index == m.GetIndex() {
 		n.endOffer(from, raft.SnapshotFailure)

@@ -27,6 +27,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type snapshots struct {
 	file   *snapFile
 	making bool
+	// examining says that the state is being read for damage.
+	examining bool
 	// then runs once making has ended: an installation, which closes the state file that is being copied.
 	then    func()
 	offered map[uint64]offer // follower -> the MsgSnap that raft sent it

@@ -62,6 +62,30 @@ func (n *Node) stateFailed(err error) {
 	n.StateDamaged(err)
 }
 
+// examineState reads all of the state file, as a start does, because a copy of it arrived damaged at somebody who told so.
+// If nothing is wrong here, it was the copy: another one is made.
+func (n *Node) examineState(index uint64) {
+	f := n.snaps.file
+	if n.snaps.examining || n.view == nil || f == nil || f.meta.Index != index {
+		return
+	}
+	n.snaps.examining, n.snaps.file = true, nil
+	n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
+		if err != nil {
+			n.logger.Warn("damaged snapshot not removed", "index", index, "error", err)
+		}
+	})
+	n.applyLane.Do(func() error { // where nobody writes meanwhile
+		_, err := n.openMachine(n.state.db)
+		return err
+	}, func(err error) {
+		n.snaps.examining = false
+		if !n.stopped && errors.Is(err, backend.ErrDamaged) {
+			n.StateDamaged(err)
+		}
+	})
+}
+
 func (n *Node) hasPeers() bool { return n.nextPeer(n.self.Member) != 0 }
 
 // rebuildTick sees to it that somebody else leads, and that a snapshot is on its way.

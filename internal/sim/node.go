@@ -39,7 +39,7 @@ type node struct {
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
 	hurt      bool           // its files are damaged, as far as is known
-	rotten    bool           // its state file was damaged in this life
+	rotten    string         // its state file that was damaged in this life, and may still be the one in use
 	frozen    bool           // stays down while the others must make progress
 	paused    bool           // the process gets no time
 	held      []func()       // what it would have done meanwhile, in order
@@ -55,7 +55,7 @@ func (n *node) start() {
 	n.life++
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
-	n.view, n.stat, n.rotten = nil, raftnode.Status{}, false
+	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}

@@ -28,7 +28,10 @@ var rotKinds = [...]string{"log", "log", "log", "log", "log gone", "state", "sta
 func (n *node) rot() {
 	w := n.w
 	kind := rotKinds[n.rng.IntN(len(rotKinds))]
-	if kind == "hardstate" { // one copy: that costs nothing
+	if kind == "hardstate" { // one copy, if both are there: that costs nothing
+		if !intactPromise(n.fs.Peek("hardstate"), 0) || !intactPromise(n.fs.Peek("hardstate"), 4096) {
+			return
+		}
 		n.damage(kind, "hardstate", n.rng.Int64N(2)*4096, 44, func(p []byte) { p[n.rng.IntN(len(p))] ^= 1 << n.rng.IntN(8) })
 		return
 	}
@@ -63,21 +66,27 @@ func (n *node) rotLive() {
 	if size == 0 {
 		return
 	}
-	n.rotten = true
+	n.rotten, n.hurt = db, true
 	n.damage("value while it runs", db, 0, int(size), func(p []byte) { flipValue(p, fmt.Sprintf("v%d", n.rng.IntN(w.load.next+1))) })
+	// What is in memory hides what is in the file: then only the next start will find it.
 	if _, err := n.view.KV.HashKV(0); n.foundDamage(err) {
-		n.hurt = true
 		w.count.FoundRunning++
 	}
 }
 
 // foundDamage does what the server does with the error of a read: if it is about damage that was done, the node hears of it.
 func (n *node) foundDamage(err error) bool {
-	if !n.rotten || !errors.Is(err, backend.ErrDamaged) {
+	if n.rotten == "" || !errors.Is(err, backend.ErrDamaged) {
 		return false
 	}
 	n.guard(func() { n.raft.StateDamaged(err) })
 	return true
+}
+
+// intactPromise checks one copy of the hard state.
+func intactPromise(b []byte, off int) bool {
+	return len(b) >= off+44 &&
+		crc32.Checksum(b[off:off+40], crc32.MakeTable(crc32.Castagnoli)) == binary.LittleEndian.Uint32(b[off+40:])
 }
 
 // hurtWith counts the damaged nodes if one more were.
@@ -262,7 +271,10 @@ func flipValue(p []byte, value string) {
 
 // healed takes note that a damaged node is whole again.
 func (n *node) healed() {
-	if n.hurt && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
+	if n.rotten != "" && n.rotten != n.stateFile() {
+		n.rotten = ""
+	}
+	if n.hurt && n.rotten == "" && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
 		n.hurt = false
 		n.w.count.Repaired++
 	}

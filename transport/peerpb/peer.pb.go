@@ -898,6 +898,7 @@ type SnapshotFailed struct {
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Damaged       bool                   `protobuf:"varint,4,opt,name=damaged,proto3" json:"damaged,omitempty"` // from the fetcher: all of it came, and it is damaged. The sender should look at its own state
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -951,6 +952,13 @@ func (x *SnapshotFailed) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *SnapshotFailed) GetDamaged() bool {
+	if x != nil {
+		return x.Damaged
+	}
+	return false
 }
 
 // LogFetch asks for entries that the sender's disk has lost. It takes no part in the protocol until it has them.
@@ -1582,11 +1590,12 @@ const file_peer_proto_rawDesc = "" +
 	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x14\n" +
 	"\x05total\x18\x05 \x01(\x04R\x05total\x12\x12\n" +
 	"\x04data\x18\x06 \x01(\fR\x04data\x12\x10\n" +
-	"\x03crc\x18\a \x01(\aR\x03crc\"R\n" +
+	"\x03crc\x18\a \x01(\aR\x03crc\"l\n" +
 	"\x0eSnapshotFailed\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x8d\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\adamaged\x18\x04 \x01(\bR\adamaged\"\x8d\x01\n" +
 	"\bLogFetch\x12+\n" +
 	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1f\n" +
