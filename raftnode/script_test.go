@@ -16,6 +16,7 @@ import (
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/backend"
 )
 
 // The scripts in testdata are stories of one to three nodes. After each command everything happens that is not held
@@ -38,6 +39,7 @@ import (
 //	leases N                             what the node itself knows
 //	look N KEY                           a serializable read: of what the node published last
 //	transfer N [to=N]                    hands leadership over
+//	damaged N                            a read has found the state damaged
 //	stop N                               an orderly stop
 //	hold FILTER, network                 messages that match stay in flight; what is in flight
 //	step FILTER [n=N], lose FILTER [n=N] delivers (one), or loses (all), messages in flight that match
@@ -164,6 +166,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	case "transfer":
 		n := s.up(t, d)
 		n.raft.TransferLeadership(uint64(number(t, d, "to", 0)), func(err error) { n.say("transfer: %v", result(err)) })
+	case "damaged":
+		n := s.up(t, d)
+		n.guard(func() { n.raft.StateDamaged(fmt.Errorf("row of a read: %w", backend.ErrDamaged)) })
 	case "stop":
 		n := s.up(t, d)
 		n.raft.Stop(func(err error) { n.say("stopped: %v", result(err)) })

@@ -36,7 +36,11 @@ func (n *Node) StateDamaged(why error) {
 		return
 	}
 	if !n.hasPeers() {
-		n.fail(fmt.Errorf("%w: there is no other member to fetch a snapshot from: restore this node from a backup", why))
+		next := "restore this node from a backup"
+		if n.mem.baseIndex == initialIndex {
+			next = "start it again, its log goes back to the beginning and makes the state anew"
+		}
+		n.fail(fmt.Errorf("%w: there is no other member to fetch a snapshot from: %s", why, next))
 		return
 	}
 	n.lost.reason = why.Error()
