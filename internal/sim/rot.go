@@ -164,11 +164,6 @@ func (n *node) rotLog() bool {
 		end = n.evidence(names[i], content)
 	}
 	off, length := n.rng.Int64N(end), 1
-	if again := n.overwriting(names[i], content, end); len(again) > 0 && n.rng.IntN(2) == 0 {
-		// What such a frame has replaced looks as if nothing had ever come after it.
-		n.damage("overwriting frame", name, again[n.rng.IntN(len(again))], 56, func(p []byte) { clear(p) })
-		return true
-	}
 	change := func(p []byte) { p[0] ^= 1 << n.rng.IntN(8) }
 	if what := n.rng.IntN(4); what > 0 {
 		off, length = off/512*512, 512<<(3*n.rng.IntN(2))
@@ -193,20 +188,6 @@ func (n *node) evidence(name string, b []byte) int64 {
 		last = off
 	}
 	return last
-}
-
-// overwriting are the places of frames, before end, that replaced entries of frames before them in the same segment.
-func (n *node) overwriting(name string, b []byte, end int64) []int64 {
-	var found []int64
-	last := uint64(0)
-	for i, off := range n.frames(name, b) {
-		first, count := binary.LittleEndian.Uint64(b[off+16:]), uint64(binary.LittleEndian.Uint32(b[off+40:]))
-		if i > 0 && count > 0 && first <= last && off+56 <= end {
-			found = append(found, off)
-		}
-		last = first + count - 1
-	}
-	return found
 }
 
 // frames are the places of the intact frame headers in a segment.

@@ -358,16 +358,6 @@ var bugs = []Bug{
 		}},
 	},
 	{
-		Name: "hole-test-by-index-only",
-		What: "A frame behind damage counts as a continuation if its index fits, whatever the term: what the damaged frame " +
-			"has overwritten comes back, and logs or histories differ.",
-		Edits: []mutant.Edit{{
-			File: "storage/wal/replay.go",
-			Old:  "return ok && term == h.prevTerm\n}",
-			New:  "_ = term\n	return ok\n}",
-		}},
-	},
-	{
 		Name: "damaged-log-votes",
 		What: "A node whose log lost entries starts with what is left instead of keeping silent: it votes and acknowledges " +
 			"without what it acknowledged before.",
