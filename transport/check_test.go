@@ -71,7 +71,26 @@ func checkCases() []checkCase {
 		l := &peerpb.LeaseTable{Id: &peerpb.RequestID{Member: asker}, Term: 5}
 		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LeaseTable{LeaseTable: l}}
 	}
+	fetchLog := func(asker uint64) *peerpb.Message {
+		l := &peerpb.LogFetch{Id: &peerpb.RequestID{Member: asker}, Index: 5}
+		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LogFetch{LogFetch: l}}
+	}
+	piece := func(asker uint64, entries ...[2]uint64) *peerpb.Message {
+		l := &peerpb.LogPiece{Id: &peerpb.RequestID{Member: asker}, Index: 5}
+		for _, e := range entries {
+			l.Entries = append(l.Entries, &raftpb.Entry{Index: new(e[0]), Term: new(e[1])})
+		}
+		return &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_LogPiece{LogPiece: l}}
+	}
 	cases := []checkCase{
+		{"question for a log", fetchLog(1), ""},
+		{"question for a log of another", fetchLog(3), "question of member 3"},
+		{"piece of a log", piece(2, [2]uint64{6, 2}, [2]uint64{7, 3}), ""},
+		{"piece of a log for another", piece(3), "question of member 3"},
+		{"piece of a log in the wrong place", piece(2, [2]uint64{7, 2}), "entry 7 in the place of 6"},
+		{"piece of a log with a gap", piece(2, [2]uint64{6, 2}, [2]uint64{8, 2}), "entry 8 in the place of 7"},
+		{"piece of a log back in term", piece(2, [2]uint64{6, 2}, [2]uint64{7, 1}), "entry 7 of term 1"},
+		{"piece of a log without terms", piece(2, [2]uint64{6, 0}), "entry 6 of term 0"},
 		{"append", kind(raftpb.MsgApp, app(4, [2]uint64{11, 4}, [2]uint64{12, 5})), ""},
 		{"append of nothing", kind(raftpb.MsgApp, app(5)), ""},
 		{"append with a gap", kind(raftpb.MsgApp, app(4, [2]uint64{11, 4}, [2]uint64{13, 5})), "entry 13 in the place of 12"},

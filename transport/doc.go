@@ -6,7 +6,7 @@
 //	control    votes, heartbeats, acknowledgements, read index, leader transfer, LeaseRenew, LeaseRenewed, LeaseRound,
 //	           LeaseRoundAck
 //	bulk       MsgApp, MsgSnap, Forward, ForwardRefused, LeaseSurvey, LeaseTable
-//	snapshot   SnapshotFetch, SnapshotChunk, SnapshotFailed
+//	snapshot   SnapshotFetch, SnapshotChunk, SnapshotFailed, LogFetch, LogPiece
 //
 // Messages of one class to one peer arrive in the order sent, as long as one stream lasts; raft relies on that for
 // speed, never for safety. Anything may be lost: [Transport.Send] puts a message into a queue bounded in count and bytes
