@@ -237,6 +237,9 @@ func (n *Node) adoptState() {
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()
 	n.adoptLeases(n.state.machine.Leases())
+	if n.lost.reason != "" {
+		n.stats.Repairs++
+	}
 	n.lost = stateLoss{}
 	n.startRaft()
 }

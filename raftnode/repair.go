@@ -77,6 +77,7 @@ func (n *Node) openLog(applied uint64) (wal.Recovered, *logRepair, error) {
 	if err := n.rebuildLog(p, entries, 0); err != nil {
 		return rec, nil, err
 	}
+	n.stats.Repairs++
 	n.logger.Warn("log repaired: the state has all that was damaged", "index", applied)
 	rec, err = n.tryOpenLog(applied)
 	return rec, nil, err
@@ -224,6 +225,7 @@ func (n *Node) finishRepair(entries []*raftpb.Entry, term uint64) {
 // repaired takes the log that is whole again.
 func (n *Node) repaired(p *logRepair, rec wal.Recovered, hard wal.HardState) {
 	n.repair = nil
+	n.stats.Repairs++
 	n.logger.Warn("log repaired", "from", p.from.Index, "to", rec.Base.Index+uint64(len(rec.Entries)), "by", hex(p.peer))
 	conf := n.mem.conf
 	n.mem.reset(rec.Base.Index, rec.Base.Term, conf)

@@ -177,6 +177,9 @@ func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 
 // stateBack serves again, and applies what waited.
 func (n *Node) stateBack() {
+	if n.lost.reason != "" {
+		n.stats.Repairs++
+	}
 	waiting := append(n.lost.failed, n.lost.held...)
 	n.lost = stateLoss{}
 	n.publish()

@@ -108,6 +108,21 @@ func TestStatusNamesAStalledDisk(t *testing.T) {
 	}
 }
 
+func TestStatusNamesDamage(t *testing.T) {
+	n := newSoloNode(t)
+	e := serve(t, n, testConfig())
+	c := e.client(t)
+	n.change(func(s *raftnode.Status) { s.Damage, s.Repairs = "entries 3 to 5 are damaged; member 2: no answer", 1 })
+	status, err := c.Status(testContext(t), c.Endpoints()[0])
+	if err != nil || len(status.Errors) != 1 || status.Errors[0] != n.Status().Damage {
+		t.Errorf("%q, %v", status.Errors, err)
+	}
+	got := scrapeMetrics(t, e)
+	if got["quorumkv_damaged"] != "1" || got["quorumkv_repairs_total"] != "1" {
+		t.Errorf("metrics %q, %q", got["quorumkv_damaged"], got["quorumkv_repairs_total"])
+	}
+}
+
 // A member alone in its cluster, with an alarm that nobody takes back: what grows is refused with etcd's error, through
 // the whole server.
 func TestAlarmStopsGrowth(t *testing.T) {

@@ -54,6 +54,8 @@ var (
 	descAlarms     = desc("etcd_debugging_server_alarms", "Alarms that are raised: 1 for each.", "server_id", "alarm_type")
 	descDiskStalls = desc("quorumkv_disk_stalls_total", "Times that a write to the log hung for too long.")
 	descDiskStall  = desc("quorumkv_disk_stalled_seconds", "How long a write to the log has been hanging; 0: it does not.")
+	descDamaged    = desc("quorumkv_damaged", "1 while this member lacks data that its disk lost; Status says which.")
+	descRepairs    = desc("quorumkv_repairs_total", "Times that the log or the state was made whole again.")
 
 	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
 	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
@@ -67,6 +69,7 @@ func (s scrape) Describe(ch chan<- *prometheus.Desc) {
 		descSize, descInUse, descKeys, descRevision, descCompact, descWatchers, descFDUsed, descFDLimit,
 		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
 		descLeasesGranted, descLeasesRevoked, descLeasesExpired, descDiskStalls, descDiskStall, descAlarms,
+		descDamaged, descRepairs,
 	} {
 		ch <- d
 	}
@@ -95,6 +98,8 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	count(descLeasesExpired, status.LeasesExpired)
 	count(descDiskStalls, status.DiskStalls)
 	gauge(descDiskStall, status.DiskStall.Seconds())
+	gauge(descDamaged, truth(status.Damage != ""))
+	count(descRepairs, status.Repairs)
 	gauge(descQuota, float64(s.quota))
 	gauge(descVersion, 1, version.Version)
 	gauge(descGoVersion, 1, runtime.Version())
