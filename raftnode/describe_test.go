@@ -32,7 +32,8 @@ func describe(m *peerpb.Message) (kind, text string) {
 			b.SnapshotFailed.GetReason())
 	case *peerpb.Message_LogFetch:
 		f := b.LogFetch
-		return "LogFetch", fmt.Sprintf("LogFetch after index %d, known index %d, term %d", f.GetIndex(), f.GetKnownIndex(), f.GetKnownTerm())
+		return "LogFetch", fmt.Sprintf("LogFetch after index %d, known index %d, term %d", f.GetIndex(), f.GetKnownIndex(),
+			f.GetKnownTerm())
 	case *peerpb.Message_LogPiece:
 		p := b.LogPiece
 		text := fmt.Sprintf("LogPiece %s after index %d, %d entries", p.GetSource(), p.GetIndex(), len(p.GetEntries()))

@@ -257,9 +257,12 @@ func FuzzReceive(f *testing.F) {
 		LeaseSurvey: &peerpb.LeaseSurvey{Id: question, Term: 2, Leases: []int64{7}}}},
 		&peerpb.Message{Body: &peerpb.Message_LeaseTable{
 			LeaseTable: &peerpb.LeaseTable{Id: answer, Term: 2, Remaining: []int64{math.MaxInt64}, Assumed: []uint32{0, 9}}}})
-	add(&peerpb.Message{Body: &peerpb.Message_LogFetch{LogFetch: &peerpb.LogFetch{Id: question, Index: 1, KnownIndex: 2, KnownTerm: 2}}},
-		&peerpb.Message{Body: &peerpb.Message_LogFetch{LogFetch: &peerpb.LogFetch{Id: question, Index: 1 << 63, KnownIndex: math.MaxUint64}}})
-	add(&peerpb.Message{Body: &peerpb.Message_LogPiece{LogPiece: &peerpb.LogPiece{Id: answer, Source: peerpb.LogPiece_LEADS, Term: 9, Last: 9}}})
+	for _, q := range []*peerpb.LogFetch{{Id: question, Index: 1, KnownIndex: 2, KnownTerm: 2},
+		{Id: question, Index: 1 << 63, KnownIndex: math.MaxUint64}} {
+		add(&peerpb.Message{Body: &peerpb.Message_LogFetch{LogFetch: q}})
+	}
+	add(&peerpb.Message{Body: &peerpb.Message_LogPiece{
+		LogPiece: &peerpb.LogPiece{Id: answer, Source: peerpb.LogPiece_LEADS, Term: 9, Last: 9}}})
 	snap := &raftpb.Message{Type: new(raftpb.MsgSnap), Term: new(uint64(2)), Snapshot: &raftpb.Snapshot{
 		Metadata: &raftpb.SnapshotMetadata{Index: new(uint64(9)), Term: new(uint64(2))}}}
 	add(fromPeer(snap), &peerpb.Message{Body: &peerpb.Message_SnapshotChunk{

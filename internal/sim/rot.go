@@ -180,14 +180,20 @@ func (n *node) rotLog() bool {
 	return true
 }
 
-// evidence is where the last intact frame header of the newest segment begins, or the end of the segment's own header:
-// whatever is damaged before it was synced once.
+// evidence is the end of what must have been synced in the newest segment: there the last intact frame header begins, or
+// ends what the segment was born with.
 func (n *node) evidence(name string, b []byte) int64 {
-	last := int64(512)
-	for _, off := range n.frames(name, b) {
-		last = off
+	if len(b) < 512 {
+		return 0
 	}
-	return last
+	end := int64(512)
+	if born := int64(binary.LittleEndian.Uint64(b[72:])); born > end && born <= int64(len(b)) && string(b[:6]) == "QKVWAL" {
+		end = born
+	}
+	for _, off := range n.frames(name, b) {
+		end = max(end, off)
+	}
+	return end
 }
 
 // frames are the places of the intact frame headers in a segment.

@@ -342,19 +342,24 @@ var bugs = []Bug{
 		}},
 	},
 	{
-		Name: "damaged-tail-is-torn",
-		What: "Damage at the log's end counts as a torn write although it is proven to have been synced: a node forgets " +
-			"what it acknowledged, and an acknowledged write is lost or raft panics.",
+		Name: "damage-is-torn",
+		What: "The log ends before the first damage, as if that were a torn write, although what comes after proves that it was " +
+			"synced: a node forgets what it acknowledged, and an acknowledged write is lost or raft panics.",
 		Edits: []mutant.Edit{{
-			File: "storage/wal/replay.go",
-			Old: `	case d.proof == "":
+			File: "storage/wal/open.go",
+			Old: `	r := new(replay)
+	if err := r.segmentsOf(f, cfg, links, w); err != nil {
 		return`,
-			New: `	default:
+			New: `	r := new(replay)
+	var corrupt *CorruptError
+	if err := r.segmentsOf(f, cfg, links, w); err != nil && !errors.As(err, &corrupt) {
 		return`,
 		}, {
 			File: "storage/wal/replay.go",
-			Old:  "	first, last := d.first, d.last\n	if first == 0 || d.blind {",
-			New:  "	if d == nil {\n		return \"\", nil\n	}\n	first, last := d.first, d.last\n	if first == 0 || d.blind {",
+			Old: `	case d.proof == "":
+		return`,
+			New: `	case d.proof == "" || d.proof != "":
+		return`,
 		}},
 	},
 	{
