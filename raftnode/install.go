@@ -8,12 +8,13 @@ import (
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/datadir"
 	"github.com/quorumkv/quorumkv/storage/lease"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
-const stateDir = "state"
+const stateDir = datadir.State
 
 func stageFile(fs env.FS, o backend.Options, m snap.Meta) (*backend.Staged, error) {
 	r, err := snap.Open(fs, snapDir, m.Index, m.Term)

@@ -22,6 +22,8 @@ type replay struct {
 	damage   *damage // nil while everything is in order
 	ignored  string  // the first damage that turned out to be harmless
 	segments []segmentInfo
+	// read is called after each segment, if it is set.
+	read func(s *segment, bytes int64)
 }
 
 // tail describes the last frame with content, which the next boot writes again.
@@ -87,6 +89,7 @@ func (r *replay) header(h frameHeader, offset int64) error {
 		if r.damage == nil {
 			r.hurt(damage{
 				segment: r.name,
+				offset:  offset,
 				what: fmt.Sprintf("%s at offset %d follows a log that ends at index %d, term %d", h, offset, r.last(),
 					r.lastTerm()),
 				proof: "both have the right checksums",
