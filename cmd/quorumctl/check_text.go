@@ -33,14 +33,11 @@ func (t checkText) write(w io.Writer) {
 			damages++
 		}
 	}
-	switch damages {
-	case 0:
-		fmt.Fprintf(w, "\n%s is sound.\n", t.dir)
-	case 1:
-		fmt.Fprintf(w, "\n%s has 1 damage.\n", t.dir)
-	default:
-		fmt.Fprintf(w, "\n%s has %d damages.\n", t.dir, damages)
+	verdict := "is sound"
+	if damages > 0 {
+		verdict = "is damaged in " + counted(damages, "place")
 	}
+	fmt.Fprintf(w, "\n%s %s.\n", t.dir, verdict)
 }
 
 // writeParts prints a line for each part that could be read.
@@ -54,12 +51,13 @@ func (t checkText) writeParts(out io.Writer) {
 		fmt.Fprintf(w, "hard state\tterm %d, vote for %s, boot %d\n", h.Term, h.Vote, h.BootEpoch)
 	}
 	if l := t.Log; l != nil {
-		fmt.Fprintf(w, "log\tindexes %d to %d, last term %d, commit hint %d, %d segments, %d bytes\n", l.First, l.Last,
-			l.LastTerm, l.Commit, l.Segments, l.Bytes)
+		fmt.Fprintf(w, "log\tindexes %d to %d, last term %d, commit hint %d, %s, %d bytes\n", l.First, l.Last,
+			l.LastTerm, l.Commit, counted(l.Segments, "segment"), l.Bytes)
 	}
 	if s := t.State; s != nil {
-		fmt.Fprintf(w, "state\tapplied index %d, term %d; revision %d, compacted at %d; %d keys, %d rows, %d leases, %d members, "+
-			"%d alarms\n", s.Index, s.Term, s.Revision, s.CompactRevision, s.Keys, s.Rows, s.Leases, len(s.Members), len(s.Alarms))
+		fmt.Fprintf(w, "state\tapplied index %d, term %d; revision %d, %s; %s, %s, %s, %s, %s\n", s.Index, s.Term, s.Revision,
+			compacted(s.CompactRevision), counted(s.Keys, "key"), counted(s.Rows, "row"), counted(s.Leases, "lease"),
+			counted(len(s.Members), "member"), counted(len(s.Alarms), "alarm"))
 		for _, m := range s.Members {
 			fmt.Fprintf(w, "member\t%s %s %s\n", m.ID, m.Name, strings.Join(m.PeerURLs, ","))
 		}
@@ -78,16 +76,37 @@ func where(f datacheck.Finding) string {
 	if f.Offset != nil {
 		s += fmt.Sprintf(", offset %d", *f.Offset)
 	}
-	switch {
-	case f.First == 0 && f.Last == 0:
-	case f.First == f.Last:
-		s += fmt.Sprintf(", index %d", f.First)
-	case f.Last == 0:
-		s += fmt.Sprintf(", indexes from %d on", f.First)
-	case f.First == 0:
-		s += fmt.Sprintf(", indexes up to %d", f.Last)
-	default:
-		s += fmt.Sprintf(", indexes %d to %d", f.First, f.Last)
+	if f.First != 0 || f.Last != 0 {
+		s += ", " + indexes(f.First, f.Last)
 	}
 	return s
+}
+
+// indexes names a range of indexes; an end that is 0 is not known.
+func indexes(first, last uint64) string {
+	switch {
+	case first == last:
+		return fmt.Sprintf("index %d", first)
+	case last == 0:
+		return fmt.Sprintf("indexes from %d on", first)
+	case first == 0:
+		return fmt.Sprintf("indexes up to %d", last)
+	}
+	return fmt.Sprintf("indexes %d to %d", first, last)
+}
+
+// counted is a number of things.
+func counted[N int | int64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// compacted says where the history of the keys begins.
+func compacted(revision int64) string {
+	if revision < 0 {
+		return "never compacted"
+	}
+	return fmt.Sprintf("compacted at %d", revision)
 }

@@ -39,7 +39,7 @@ func (a *app) newRecover() *cobra.Command {
 		Short: "Start a new cluster from one member's data, when a majority is lost",
 		Long:  recoverHelp,
 		Example: `  quorumctl recover n1.quorumkv --plan
-  quorumctl recover n1.quorumkv --accept-loss 9c47ffa1d3 --to n1.recovered`,
+  quorumctl recover n1.quorumkv --accept-loss 7a1a44797d --to n1.recovered`,
 		GroupID:               groupCluster,
 		DisableFlagsInUseLine: true,
 	}

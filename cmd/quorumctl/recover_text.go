@@ -19,14 +19,14 @@ func (t planText) write(w io.Writer) {
 		t.run.dir, t.Member.ID, t.Member.Name, t.ClusterID)
 	fmt.Fprintf(w, "\nKept\n")
 	fmt.Fprintf(w, "  everything up to index %d of term %d\n", t.Index, t.Term)
-	fmt.Fprintf(w, "  revision %d, compacted at %d: %d keys, with their history since; %d leases, which begin to count anew\n",
-		t.Revision, t.CompactRevision, t.Keys, t.Leases)
+	fmt.Fprintf(w, "  revision %d, %s: %s with their history; %s, counting anew\n",
+		t.Revision, compacted(t.CompactRevision), counted(t.Keys, "key"), counted(t.Leases, "lease"))
 	if t.Index > t.Applied {
-		fmt.Fprintf(w, "  of that, indexes %d to %d come from the log, the rest from the state file\n", t.Applied+1, t.Index)
+		fmt.Fprintf(w, "  of that, %s from the log, the rest from the state file\n", indexes(t.Applied+1, t.Index))
 	}
 	if u := t.Uncertain; u != nil {
-		fmt.Fprintf(w, "  indexes %d to %d among them are not known to be committed here: writes that were never acknowledged may\n"+
-			"  take effect, as after a request that timed out\n", u.First, u.Last)
+		fmt.Fprintf(w, "  not known to be committed here, and kept all the same: %s. Writes in them that were never\n"+
+			"  acknowledged may take effect, as after a request that timed out\n", indexes(u.First, u.Last))
 	}
 	t.writeLoss(w)
 	fmt.Fprintf(w, "\nTo do it: quorumctl recover %s --accept-loss %s --to %s\n", t.run.dir, t.Token, t.run.to)
@@ -38,17 +38,17 @@ func (t planText) writeLoss(w io.Writer) {
 		fmt.Fprintf(w, "  member %s (%s) at %s is no member any more\n", m.ID, m.Name, strings.Join(m.PeerURLs, ","))
 	}
 	if d := t.Damaged; d != nil {
-		last := "on"
+		follows := ""
 		if d.Last > 0 {
-			last = fmt.Sprintf("to %d, and what follows", d.Last)
+			follows = " and what follows"
 		}
-		fmt.Fprintf(w, "  indexes %d %s: %s\n", d.First, last, t.Reason)
+		fmt.Fprintf(w, "  %s%s: %s\n", indexes(d.First, d.Last), follows, t.Reason)
 	}
 	if len(t.Dropped) > 0 {
 		fmt.Fprintf(w, "  what the others acknowledged beyond index %d, if they did: this folder cannot tell\n", t.Index)
 	}
 	if t.Alarms > 0 {
-		fmt.Fprintf(w, "  %d alarms, which the member raises again if there is reason\n", t.Alarms)
+		fmt.Fprintf(w, "  %s, raised again if there is reason\n", counted(t.Alarms, "alarm"))
 	}
 	if len(t.Dropped) == 0 && t.Damaged == nil && t.Alarms == 0 {
 		fmt.Fprintf(w, "  nothing\n")

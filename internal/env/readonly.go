@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // ReadOnly is a data directory that nobody uses, for tools that look at it: its FS changes nothing. Close releases it.
@@ -13,8 +14,8 @@ type ReadOnly struct {
 	root *os.File // the data directory, locked
 }
 
-// OpenReadOnly takes the lock on a data directory, so that what is read does not change meanwhile. The error matches
-// ErrInUse if a server holds it, and fs.ErrNotExist if there is no such directory.
+// OpenReadOnly takes the lock on a data directory, which it shares with other readers, so that what is read does not
+// change meanwhile. The error matches ErrInUse if a server holds it, and fs.ErrNotExist if there is no such directory.
 func OpenReadOnly(root string) (*ReadOnly, error) {
 	path, err := filepath.Abs(root)
 	if err != nil {
@@ -25,7 +26,7 @@ func OpenReadOnly(root string) (*ReadOnly, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s is no directory", path)
 	}
-	dir, err := lockRoot(path)
+	dir, err := lockRoot(path, syscall.LOCK_SH)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
 	}

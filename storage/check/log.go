@@ -62,8 +62,8 @@ func (c *checker) judgeLog() {
 	}
 	if c.wal.Torn != "" {
 		segment, what, _ := strings.Cut(c.wal.Torn, ": ")
-		c.note(Finding{Part: "wal", File: segment, What: "the log ends in a write that a crash cut off, which was never " +
-			"acknowledged: " + what})
+		c.note(Finding{Part: "wal", File: segment, What: "the log ends in a write that was cut off. A crash does " +
+			"that, and then it was never acknowledged; without a crash the disk has lost the log's end: " + what})
 	}
 	for _, name := range c.wal.Litter {
 		c.note(Finding{Part: "wal", File: name, What: "the file is of no use any more; the next start removes it"})
