@@ -58,7 +58,12 @@ func (c *checker) judgeLog() {
 	}
 	if c.wal.Ignored != "" {
 		segment, what, _ := strings.Cut(c.wal.Ignored, ": ")
-		c.damage(Finding{Part: "wal", File: segment, What: what}, c.damageForgiven())
+		if f := (Finding{Part: "wal", File: segment, What: what}); c.wal.Rotten {
+			c.damage(f, c.damageForgiven())
+		} else {
+			f.What += "; nothing of it is missed: a seal that is lost with the power looks like that"
+			c.note(f)
+		}
 	}
 	if c.wal.Torn != "" {
 		segment, what, _ := strings.Cut(c.wal.Torn, ": ")

@@ -13,6 +13,9 @@ type Inspection struct {
 	Recovered
 	// Corrupt is what Open would fail with, nil if it would not.
 	Corrupt *CorruptError
+	// Rotten says that what was Ignored is damage to entries that were synced. Without it, a seal may just have been lost
+	// with the power, since nobody syncs for seals.
+	Rotten bool
 	// Segments are the files that make up the log, oldest first.
 	Segments []Segment
 	// Litter names files that the next Open removes: segments that were replaced, and what interrupted creations left.
@@ -58,7 +61,7 @@ func Inspect(f env.FS, dir string, cfg Config, applied uint64, read func(bytes i
 	if err != nil && !errors.As(err, &in.Corrupt) {
 		return Inspection{}, err
 	}
-	in.Base, in.Entries, in.CommitHint, in.Ignored = r.base, r.entries, r.commit(), r.ignored
+	in.Base, in.Entries, in.CommitHint, in.Ignored, in.Rotten = r.base, r.entries, r.commit(), r.ignored, r.rotten
 	if c := in.Corrupt; c != nil {
 		in.Entries = in.Entries[:r.soundBefore(c.First)]
 		in.CommitHint = min(in.CommitHint, r.base.Index+uint64(len(in.Entries)))

@@ -21,6 +21,7 @@ type replay struct {
 	tail     tail
 	damage   *damage // nil while everything is in order
 	ignored  string  // the first damage that turned out to be harmless
+	rotten   bool    // some of that was in a frame with entries
 	segments []segmentInfo
 	// read is called after each segment, if it is set.
 	read func(s *segment, bytes int64)
@@ -169,6 +170,7 @@ func (r *replay) prove(proof string) {
 
 // forgive drops damage that lost nothing.
 func (r *replay) forgive() {
+	r.rotten = r.rotten || r.damage.first > 0
 	if r.ignored == "" {
 		r.ignored = fmt.Sprintf("%s: %s", r.damage.segment, r.damage.what)
 	}
