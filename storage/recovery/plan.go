@@ -126,7 +126,14 @@ func (s *Source) open(fsys env.FS) (err error) {
 		s.plan.Damaged, s.plan.Reason = &Range{First: applied + 1}, err.Error()
 		log = wal.Inspection{Recovered: wal.Recovered{Base: wal.Snapshot{Index: applied, Term: term}}}
 	}
-	if bad := log.Corrupt; bad != nil {
+	if term, ok := termAt(&log, applied); ok && term != s.machine.View().Term {
+		if log.Corrupt == nil {
+			return fmt.Errorf("%w: it has applied index %d of term %d, the log has term %d there", ErrStateUnusable, applied,
+				s.machine.View().Term, term)
+		}
+		log.Whole, log.Entries = false, nil
+	}
+	if bad := log.Corrupt; bad != nil && !log.Whole {
 		s.plan.Damaged, s.plan.Reason = &Range{First: max(bad.First, applied+1)}, bad.Error()
 		if bad.Last > applied {
 			s.plan.Damaged.Last = bad.Last
@@ -138,15 +145,27 @@ func (s *Source) open(fsys env.FS) (err error) {
 	return s.describe(&log, applied)
 }
 
+// termAt is the term of an entry, if the log has it or begins right behind it.
+func termAt(log *wal.Inspection, index uint64) (term uint64, ok bool) {
+	switch base := log.Base.Index; {
+	case index < base || index > base+uint64(len(log.Entries)):
+		return 0, false
+	case index == base:
+		return log.Base.Term, true
+	default:
+		return log.Entries[index-base-1].GetTerm(), true
+	}
+}
+
 // takeEntries applies what the log has behind the state.
 func (s *Source) takeEntries(log *wal.Inspection, applied uint64) error {
 	base := log.Base.Index
 	last := base + uint64(len(log.Entries))
 	switch {
-	case last <= applied:
-		return nil
 	case applied < base:
 		return fmt.Errorf("%w: it ends at index %d and the log begins after index %d", ErrStateUnusable, applied, base)
+	case last <= applied:
+		return nil
 	}
 	s.entries = log.Entries[applied-base:]
 	return s.applyTo(s.machine)

@@ -107,7 +107,6 @@ func TestPlanOfDamage(t *testing.T) {
 		index   uint64
 	}{
 		{"behind the state", func(f *memfs.FS) { flip(t, f, sample.Value(48)) }, recovery.Range{First: 50, Last: 50}, 49},
-		{"applied", func(f *memfs.FS) { flip(t, f, sample.Value(8)) }, recovery.Range{First: 42}, 41},
 		{"no log", func(f *memfs.FS) {
 			names, _ := f.List(datadir.WAL)
 			for _, n := range names {
@@ -128,6 +127,16 @@ func TestPlanOfDamage(t *testing.T) {
 				t.Error("the token is that of the data without the damage")
 			}
 		})
+	}
+}
+
+// TestDamageBelowTheState costs nothing: the state has what the log lost, and the log goes on behind it.
+func TestDamageBelowTheState(t *testing.T) {
+	f := makeSample(t, three)
+	flip(t, f, sample.Value(8))
+	p := open(t, f).Plan()
+	if p.Damaged != nil || p.Index != 61 || p.Keys != 59 {
+		t.Errorf("damaged %+v, index %d, %d keys", p.Damaged, p.Index, p.Keys)
 	}
 }
 

@@ -9,10 +9,14 @@ import (
 
 // Inspection is what Inspect found.
 type Inspection struct {
-	// Recovered is what Open would return. Of a corrupt log it is what came before the damage.
+	// Recovered is what Open would return. Of a corrupt log it is what can be had of it: all of it if it is Whole, else
+	// what came before the damage.
 	Recovered
 	// Corrupt is what Open would fail with, nil if it would not.
 	Corrupt *CorruptError
+	// Whole says that nothing of a corrupt log is missed: the damaged entries are in the state, or were superseded behind
+	// the damage. Whoever relies on it must find the state's last entry in the log, with the same term.
+	Whole bool
 	// Rotten says that what was Ignored is damage to entries that were synced. Without it, a seal may just have been lost
 	// with the power, since nobody syncs for seals.
 	Rotten bool
@@ -48,21 +52,28 @@ func Inspect(f env.FS, dir string, cfg Config, applied uint64, read func(bytes i
 	for _, n := range replaced {
 		in.Litter = append(in.Litter, segmentName(dir, n))
 	}
-	r := &replay{read: func(s *segment, bytes int64) {
+	r := &replay{salvage: &salvage{applied: applied, segment: func(s *segment, bytes int64) {
 		in.Segments = append(in.Segments, Segment{Name: s.name, Bytes: bytes})
 		if read != nil {
 			read(bytes)
 		}
-	}}
+	}}}
 	err = r.segmentsOf(f, cfg, links, w)
 	if err == nil {
 		in.Torn, err = r.finish(applied)
 	}
-	if err != nil && !errors.As(err, &in.Corrupt) {
+	in.Whole = err == nil
+	if err != nil {
+		r.salvage.verdict(err)
+	}
+	if err = r.salvage.first; err != nil && !errors.As(err, &in.Corrupt) {
 		return Inspection{}, err
 	}
 	in.Base, in.Entries, in.CommitHint, in.Ignored, in.Rotten = r.base, r.entries, r.commit(), r.ignored, r.rotten
-	if c := in.Corrupt; c != nil {
+	if in.Corrupt != nil {
+		in.Ignored, in.Rotten = "", false // the verdict names it
+	}
+	if c := in.Corrupt; c != nil && !in.Whole {
 		in.Entries = in.Entries[:r.soundBefore(c.First)]
 		in.CommitHint = min(in.CommitHint, r.base.Index+uint64(len(in.Entries)))
 	}
@@ -75,6 +86,34 @@ func (r *replay) soundBefore(first uint64) uint64 {
 		return 0
 	}
 	return min(first-1-r.base.Index, uint64(len(r.entries)))
+}
+
+// salvage is what an inspection adds to a replay: it notes the verdict that ends an Open, and reads on. Frames that do
+// not attach are passed over; one that does, further on, shows that the log goes on from there.
+type salvage struct {
+	applied uint64 // what the state has
+	first   error  // the first verdict
+	segment func(s *segment, bytes int64)
+}
+
+func (v *salvage) verdict(err error) {
+	if v.first == nil {
+		v.first = err
+	}
+}
+
+// detached judges a frame that the log lacks the predecessor of. If the state has that, the log starts anew there. Else
+// what the frame overwrote is no part of the log any more.
+func (v *salvage) detached(r *replay, h frameHeader, err error) {
+	v.verdict(err)
+	prev := h.first - 1
+	switch {
+	case prev > r.last() && prev <= v.applied:
+		r.base, r.entries, r.tail = Snapshot{Index: prev, Term: h.prevTerm}, nil, tail{}
+	case prev <= r.last() && prev > r.base.Index:
+		term, _ := r.term(prev - 1)
+		r.cut(prev-1, term)
+	}
 }
 
 // HardStateCopy is one of the two copies, as it lies on disk.

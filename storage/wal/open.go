@@ -99,8 +99,8 @@ func (r *replay) scan(f env.FS, cfg Config, seg *segment, w *window, end bound) 
 	if err = w.open(file); err == nil {
 		err = s.run()
 	}
-	if r.read != nil {
-		r.read(seg, w.size)
+	if r.salvage != nil {
+		r.salvage.segment(seg, w.size)
 	}
 	return errors.Join(err, file.Close())
 }

@@ -23,8 +23,9 @@ type replay struct {
 	ignored  string  // the first damage that turned out to be harmless
 	rotten   bool    // some of that was in a frame with entries
 	segments []segmentInfo
-	// read is called after each segment, if it is set.
-	read func(s *segment, bytes int64)
+
+	// salvage is set by an inspection, which reads on behind a verdict.
+	salvage *salvage
 }
 
 // tail describes the last frame with content, which the next boot writes again.
@@ -98,7 +99,11 @@ func (r *replay) header(h frameHeader, offset int64) error {
 			})
 		}
 		r.prove(after(h, offset))
-		return r.missing(h.first-1, h.prevTerm)
+		if err := r.missing(h.first-1, h.prevTerm); r.salvage == nil {
+			return err
+		} else {
+			r.salvage.detached(r, h, err)
+		}
 	}
 	r.seq, r.chain = h.seq, h.crc
 	return nil
@@ -224,7 +229,11 @@ func (r *replay) enter(h segmentHeader, name string) error {
 			proof: "both have the right checksums",
 			blind: true,
 		})
-		return r.missing(h.lastIndex, h.lastTerm)
+		err := r.missing(h.lastIndex, h.lastTerm)
+		if r.salvage == nil {
+			return err
+		}
+		r.salvage.verdict(err)
 	case r.damage != nil && ok:
 		r.forgive()
 		r.cut(h.lastIndex, h.lastTerm)

@@ -60,8 +60,10 @@ func (s *scanner) run() error {
 		if err := s.r.header(h, off); err != nil {
 			return err
 		}
-		if err := s.payload(h, off); err != nil {
-			return err
+		if s.r.attaches(h) {
+			if err := s.payload(h, off); err != nil {
+				return err
+			}
 		}
 		off += h.size()
 	}

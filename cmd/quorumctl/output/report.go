@@ -13,7 +13,7 @@ func NewReport(c Config) (Report, error) {
 // Print writes v as JSON, or calls text.
 func (r Report) Print(v any, text func(io.Writer)) error {
 	if r.c.Format == "json" {
-		return jsonFormat{r.c}.line(v)
+		return jsonFormat(r).line(v)
 	}
 	text(r.c.Out)
 	return nil
