@@ -43,7 +43,8 @@ import (
 //	hold name=N              a server runs on it, until the end of the script
 //	damage                   the lines name what is done to files: flip, zero or cut FILE OFFSET; remove FILE
 //
-// $DIR is a folder of the script; $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and says nothing; $TLS and $MUTUAL are
+// $DIR is a folder of the script; $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and
+// says nothing; $TLS and $MUTUAL are
 // fake servers that speak TLS, the second with client certificates only; $CA, $CERT, $KEY and $OTHER are files for them.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {

@@ -234,7 +234,7 @@ func TestDamage(t *testing.T) {
 			for _, n := range names {
 				r.remove(path.Join(datadir.WAL, n))
 			}
-		}, []string{"refuses wal wal"}, "there is no log"},
+		}, []string{"repairs wal wal"}, "there is no log"},
 
 		{"state, a value", three, func(r *rig) { r.flip(stateFile, r.find(stateFile, sample.Value(20))) },
 			[]string{"repairs state " + stateFile}, "1 of 39 rows are damaged"},
@@ -259,6 +259,8 @@ func TestDamage(t *testing.T) {
 			"there is no state"},
 		{"two starts died", three, func(r *rig) { r.create("state/0000000000000001/reopening") },
 			[]string{"repairs state " + stateFile}, "two starts in a row"},
+		{"two starts died, nobody to fetch from", alone, func(r *rig) { r.create("state/0000000000000001/reopening") },
+			[]string{"note state " + stateFile}, "tries again all the same"},
 		{"one start died", three, func(r *rig) { r.create("state/0000000000000001/opening") },
 			[]string{"note state " + stateFile}, "once may be chance"},
 

@@ -20,7 +20,7 @@ func (c *checker) log() {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.What = "there is no log"
-		c.damage(f, c.votesLost())
+		c.damage(f, c.entriesDamaged(0))
 		return
 	case err != nil:
 		f.What = fmt.Sprintf("it cannot be read: %v", err)

@@ -37,9 +37,13 @@ func (c *checker) state() {
 	for _, name := range v.Leftovers {
 		c.note(Finding{Part: "state", File: name, What: "the generation is not in use; the next start removes it"})
 	}
-	if v.Attempts > 1 {
+	switch {
+	case v.Attempts > 1 && c.alone():
+		c.note(Finding{Part: "state", File: file, What: "two starts in a row died while they opened the file; the next one tries " +
+			"again all the same, as nobody else has a state"})
+	case v.Attempts > 1:
 		spoiled("two starts in a row died while they opened it")
-	} else if v.Attempts == 1 {
+	case v.Attempts == 1:
 		c.note(Finding{Part: "state", File: file, What: "the last start died while it opened the file; once may be chance"})
 	}
 	if c.o.Pages != nil {
