@@ -59,6 +59,7 @@ func (r recoverRun) writeDone(w io.Writer, p recovery.Plan, founded recovery.Fou
 	fmt.Fprintf(w, "%s holds member %s of the new cluster %s, at revision %d.\n", r.to, founded.MemberID, founded.ClusterID, p.Revision)
 	fmt.Fprintf(w, "Start it with the flags of %s, but without --initial-cluster:\n", p.Member.Name)
 	fmt.Fprintf(w, "  quorumkv --name %s --data-dir %s ...\n", p.Member.Name, r.to)
-	fmt.Fprintf(w, "%s is as it was. Start neither it nor any other member of the old cluster where clients find them: they would\n"+
-		"serve old data. Clients that cache, or watch from a revision above %d, must read everything anew.\n", r.dir, p.Revision)
+	fmt.Fprintf(w, "%s is as it was. Start neither it nor any other member of the old cluster where clients find\n"+
+		"them: they would serve old data. Clients that cache, or watch from a revision above %d, must read everything\n"+
+		"anew.\n", r.dir, p.Revision)
 }

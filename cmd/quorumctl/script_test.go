@@ -44,8 +44,8 @@ import (
 //	damage                   the lines name what is done to files: flip, zero or cut FILE OFFSET; remove FILE
 //
 // $DIR is a folder of the script; $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and
-// says nothing; $TLS and $MUTUAL are
-// fake servers that speak TLS, the second with client certificates only; $CA, $CERT, $KEY and $OTHER are files for them.
+// says nothing; $TLS and $MUTUAL are fake servers that speak TLS, the second with client certificates only; $CA, $CERT, $KEY
+// and $OTHER are files for them.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		f := startFake(t)
