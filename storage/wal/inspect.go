@@ -52,12 +52,12 @@ func Inspect(f env.FS, dir string, cfg Config, applied uint64, read func(bytes i
 	for _, n := range replaced {
 		in.Litter = append(in.Litter, segmentName(dir, n))
 	}
-	r := &replay{salvage: &salvage{applied: applied, segment: func(s *segment, bytes int64) {
-		in.Segments = append(in.Segments, Segment{Name: s.name, Bytes: bytes})
-		if read != nil {
-			read(bytes)
+	for i := range links {
+		if l := &links[i]; l.broken == "" {
+			in.Segments = append(in.Segments, Segment{Name: l.name, Bytes: l.bytes})
 		}
-	}}}
+	}
+	r := &replay{scanned: read, salvage: &salvage{applied: applied}}
 	err = r.segmentsOf(f, cfg, links, w)
 	if err == nil {
 		in.Torn, err = r.finish(applied)
@@ -93,7 +93,6 @@ func (r *replay) soundBefore(first uint64) uint64 {
 type salvage struct {
 	applied uint64 // what the state has
 	first   error  // the first verdict
-	segment func(s *segment, bytes int64)
 }
 
 func (v *salvage) verdict(err error) {

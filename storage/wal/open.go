@@ -99,8 +99,8 @@ func (r *replay) scan(f env.FS, cfg Config, seg *segment, w *window, end bound) 
 	if err = w.open(file); err == nil {
 		err = s.run()
 	}
-	if r.salvage != nil {
-		r.salvage.segment(seg, w.size)
+	if r.scanned != nil {
+		r.scanned(w.size)
 	}
 	return errors.Join(err, file.Close())
 }

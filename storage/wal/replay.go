@@ -24,6 +24,8 @@ type replay struct {
 	rotten   bool    // some of that was in a frame with entries
 	segments []segmentInfo
 
+	// scanned is called with the size of each segment that was read, if it is set.
+	scanned func(bytes int64)
 	// salvage is set by an inspection, which reads on behind a verdict.
 	salvage *salvage
 }
