@@ -12,7 +12,6 @@ import (
 
 	"github.com/quorumkv/quorumkv/cmd/quorumctl/output"
 	"github.com/quorumkv/quorumkv/internal/env"
-	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/recovery"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
@@ -84,7 +83,7 @@ func (a *app) recover(cmd *cobra.Command, r recoverRun) error {
 	if r.token == "" {
 		return printer.Print(source.Plan(), planText{r, source.Plan()}.write)
 	}
-	return r.carryOut(printer, source)
+	return a.carryOut(r, printer, source)
 }
 
 func (r recoverRun) explain(err error) error {
@@ -99,7 +98,7 @@ func (r recoverRun) explain(err error) error {
 }
 
 // carryOut makes the new folder under another name, so that it has its own only when it is complete.
-func (r recoverRun) carryOut(printer output.Report, source *recovery.Source) error {
+func (a *app) carryOut(r recoverRun, printer output.Report, source *recovery.Source) error {
 	if _, err := os.Lstat(r.to); !errors.Is(err, fs.ErrNotExist) {
 		return failf(exitOffline, "%s exists", r.to).hint("name another folder with --to")
 	}
@@ -113,7 +112,9 @@ func (r recoverRun) carryOut(printer output.Report, source *recovery.Source) err
 		return err
 	}
 	e := target.Env()
-	founded, err := source.Run(e.FS, r.token, backend.Options{}, e.Rand)
+	bar := a.progress("bytes of the state", source.Bytes())
+	founded, err := source.Run(e.FS, r.token, recovery.Options{Rand: e.Rand, Copied: func(bytes int) { bar.Add(bytes) }})
+	bar.Finish()
 	if err = errors.Join(err, target.Close()); err != nil {
 		err = errors.Join(err, os.RemoveAll(unfinished))
 		if errors.Is(err, recovery.ErrToken) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/internal/sim/sample"
+	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/check"
 	"github.com/quorumkv/quorumkv/storage/datadir"
@@ -167,6 +168,19 @@ func (r *rig) segmentWith(text string) (name string, offset int64) {
 	return "", 0
 }
 
+// identity replaces the identity, but for the incarnation.
+func (r *rig) identity(cluster, member uint64) {
+	r.t.Helper()
+	r.remove("identity")
+	err := wal.CreateIdentity(r.fs, wal.Identity{
+		ClusterID: cluster, MemberID: member, Incarnation: sample.Incarnation,
+		Bootstrap: apply.EncodeMembers(sample.Members(3)),
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func describe(f check.Finding) string {
 	s := fmt.Sprintf("%s %s %s", f.Start, f.Part, f.File)
 	if f.Offset != nil {
@@ -226,6 +240,10 @@ func TestDamage(t *testing.T) {
 			name, _ := r.segmentWith(sample.Value(30))
 			r.remove(name)
 		}, []string{"repairs wal SEGMENT at"}, "the file is missing"},
+		{"log, its newest segments missing", three, func(r *rig) {
+			r.remove("wal/0000000000000003.log")
+			r.remove("wal/0000000000000004.log")
+		}, []string{"repairs wal SEGMENT at 29-0"}, "the state has applied index 41"},
 		{"log, all of it missing", three, func(r *rig) {
 			names, err := r.fs.List(datadir.WAL)
 			if err != nil {
@@ -244,6 +262,21 @@ func TestDamage(t *testing.T) {
 			[]string{"repairs state " + stateFile}, "quorumState"},
 		{"state, a member", three, func(r *rig) { r.flip(stateFile, r.find(stateFile, "10.0.0.3")) },
 			[]string{"repairs state " + stateFile}, "member"},
+		{"state of another history", three, func(r *rig) {
+			other := three
+			other.Term = 2
+			content, err := os.ReadFile(newRig(r.t, other).fs.MapPath(stateFile))
+			if err == nil {
+				err = os.WriteFile(r.fs.MapPath(stateFile), content, 0o600)
+			}
+			if err != nil {
+				r.t.Fatal(err)
+			}
+		}, []string{"unsafe state " + stateFile + " 41-41"}, "index 41 of term 2, the log has term 3"},
+		{"identity of another cluster", three, func(r *rig) { r.identity(0xc2, sample.MemberID) },
+			[]string{"unsafe state " + stateFile}, "belongs to cluster"},
+		{"identity of no member", three, func(r *rig) { r.identity(sample.ClusterID, 0xff) },
+			[]string{"unsafe state " + stateFile}, "is none of the cluster's 3 members"},
 		{"state, file missing", three, func(r *rig) {
 			if err := os.Remove(r.fs.MapPath(stateFile)); err != nil {
 				r.t.Fatal(err)

@@ -161,17 +161,22 @@ func TestUnusable(t *testing.T) {
 func TestRun(t *testing.T) {
 	s := open(t, makeSample(t, three))
 	to := memfs.New(2, t.TempDir())
-	random := rand.New(rand.NewPCG(1, 1))
-	o := backend.Options{MapBytes: 1 << 20}
-	if _, err := s.Run(to, "0123456789", o, random); !errors.Is(err, recovery.ErrToken) {
+	copied := 0
+	o := recovery.Options{
+		Backend: backend.Options{MapBytes: 1 << 20}, Rand: rand.New(rand.NewPCG(1, 1)), Copied: func(n int) { copied += n },
+	}
+	if _, err := s.Run(to, "0123456789", o); !errors.Is(err, recovery.ErrToken) {
 		t.Fatalf("with a wrong token: %v", err)
 	}
 	if names, _ := to.List(""); len(names) > 0 {
 		t.Fatalf("with a wrong token it made %v", names)
 	}
-	founded, err := s.Run(to, s.Plan().Token, o, random)
+	founded, err := s.Run(to, s.Plan().Token, o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if int64(copied) != s.Bytes() {
+		t.Errorf("%d of %d bytes copied", copied, s.Bytes())
 	}
 	report, err := check.Run(to, check.Options{Dir: "DIR"})
 	if err != nil || report.Damaged() {
@@ -236,7 +241,9 @@ func TestInterrupted(t *testing.T) {
 		})
 		var founded recovery.Founded
 		crashed, err := memfs.Catch(func() (err error) {
-			founded, err = s.Run(to, s.Plan().Token, backend.Options{MapBytes: 1 << 20, NoSync: true}, rand.New(rand.NewPCG(1, 1)))
+			founded, err = s.Run(to, s.Plan().Token, recovery.Options{
+				Backend: backend.Options{MapBytes: 1 << 20, NoSync: true}, Rand: rand.New(rand.NewPCG(1, 1)),
+			})
 			return err
 		})
 		if !crashed {

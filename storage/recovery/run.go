@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 
 	"github.com/quorumkv/quorumkv/internal/env"
@@ -21,9 +22,22 @@ type Founded struct {
 	MemberID  string `json:"memberID"`
 }
 
+// Options say how to make the new directory.
+type Options struct {
+	Backend backend.Options
+	// Rand draws the new ids.
+	Rand *rand.Rand
+	// Copied is called with the bytes of every part of the state that was copied, of [Source.Bytes] in all; it may be nil.
+	Copied func(bytes int)
+}
+
+// Bytes is the size of the state that Run copies.
+func (s *Source) Bytes() int64 { return s.db.Size() }
+
 // Run makes the new cluster's data in the empty directory below to. The error matches ErrToken, and nothing was done, if
 // token is not the plan's. A directory that it did not complete has no identity: no server starts on it as a member.
-func (s *Source) Run(to env.FS, token string, o backend.Options, random *rand.Rand) (Founded, error) {
+func (s *Source) Run(to env.FS, token string, o Options) (Founded, error) {
+	random := o.Rand
 	if token != s.plan.Token {
 		return Founded{}, fmt.Errorf("%w: it is %q, the plan says %q now", ErrToken, token, s.plan.Token)
 	}
@@ -59,7 +73,7 @@ func drawID(random *rand.Rand) uint64 { return max(1, random.Uint64()) }
 
 // makeState copies the state, brings the copy up to the end of the log and gives it to the new cluster. It returns where
 // the new log begins.
-func (s *Source) makeState(to env.FS, o backend.Options, id wal.Identity, self apply.Member) (base wal.Snapshot, err error) {
+func (s *Source) makeState(to env.FS, o Options, id wal.Identity, self apply.Member) (base wal.Snapshot, err error) {
 	db, err := s.copyState(to, o)
 	if err != nil {
 		return base, err
@@ -85,7 +99,7 @@ func (s *Source) makeState(to env.FS, o backend.Options, id wal.Identity, self a
 
 // copyState makes the first generation of the new directory out of the state file as it is. The copy goes through a
 // snapshot file, so that what arrives is compared with what was read.
-func (s *Source) copyState(to env.FS, o backend.Options) (*backend.DB, error) {
+func (s *Source) copyState(to env.FS, o Options) (*backend.DB, error) {
 	pin, err := s.db.Pin()
 	if err != nil {
 		return nil, err
@@ -96,7 +110,7 @@ func (s *Source) copyState(to env.FS, o backend.Options) (*backend.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := pin.WriteTo(w); err != nil {
+	if _, err := pin.WriteTo(counting{w, o.Copied}); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	if err := w.Finish(); err != nil {
@@ -106,7 +120,7 @@ func (s *Source) copyState(to env.FS, o backend.Options) (*backend.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	staged, err := backend.Stage(to, datadir.State, o, r.Content())
+	staged, err := backend.Stage(to, datadir.State, o.Backend, r.Content())
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
@@ -118,4 +132,18 @@ func (s *Source) copyState(to env.FS, o backend.Options) (*backend.DB, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// counting tells how many bytes pass.
+type counting struct {
+	io.Writer
+	passed func(bytes int)
+}
+
+func (c counting) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	if c.passed != nil {
+		c.passed(n)
+	}
+	return n, err
 }

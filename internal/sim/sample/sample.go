@@ -3,6 +3,7 @@
 package sample
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -22,7 +23,7 @@ import (
 const (
 	ClusterID = 0xc1
 	MemberID  = 0xa1 // and the next ones, for the others
-	Term      = 3
+	Term      = 3    // of the hard state, and of entries by default
 	Vote      = MemberID
 	Lease     = 7
 )
@@ -39,6 +40,8 @@ type Config struct {
 	Flushed, Tail int
 	// Commit is the commit hint in the log's last frame; 0: that of the last flushed entry.
 	Commit uint64
+	// Term is that of all entries; 0: 3.
+	Term uint64
 	// SegmentBytes is the size of a log segment; 0: 4 KiB.
 	SegmentBytes int64
 }
@@ -51,7 +54,7 @@ func Make(fsys env.FS, cfg Config) error {
 	members := Members(cfg.Members)
 	entries := make([]*raftpb.Entry, cfg.Flushed+cfg.Tail)
 	for i := range entries {
-		e, err := entry(i)
+		e, err := entry(i, cmp.Or(cfg.Term, Term))
 		if err != nil {
 			return err
 		}
@@ -93,7 +96,7 @@ func Members(n int) []apply.Member {
 func Key(i int) string   { return fmt.Sprintf("key%04d", i) }
 func Value(i int) string { return fmt.Sprintf("the value of entry %d", i) }
 
-func entry(i int) (*raftpb.Entry, error) {
+func entry(i int, term uint64) (*raftpb.Entry, error) {
 	put := &pb.PutRequest{Key: []byte(Key(i)), Value: []byte(Value(i))}
 	if i%3 == 0 {
 		put.Lease = Lease
@@ -107,7 +110,7 @@ func entry(i int) (*raftpb.Entry, error) {
 		return nil, fmt.Errorf("encode request %d: %w", i, err)
 	}
 	command := apply.Command{ID: apply.RequestID{Member: MemberID, Epoch: 1, Counter: uint64(i + 1)}, Request: request}
-	index, term, kind := uint64(FirstIndex+i), uint64(Term), raftpb.EntryNormal
+	index, kind := uint64(FirstIndex+i), raftpb.EntryNormal
 	return &raftpb.Entry{Index: &index, Term: &term, Type: &kind, Data: apply.EncodeBatch([]apply.Command{command})}, nil
 }
 
