@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 
+	"github.com/cheggaaa/pb/v3"
 	"github.com/spf13/cobra"
 
 	datacheck "github.com/quorumkv/quorumkv/storage/check"
@@ -52,13 +53,15 @@ func (a *app) checkFiles(cmd *cobra.Command, dir string) error {
 		return err
 	}
 	defer files.Close()
-	bar := a.progress("bytes", 0)
+	var bar *pb.ProgressBar
 	report, err := datacheck.Run(files.FS, datacheck.Options{
 		Dir: dir, Pages: a.checkPages,
-		Total: func(bytes int64) { bar.SetTotal(bytes) },
+		Total: func(bytes int64) { bar = a.progress("bytes", bytes) },
 		Read:  func(bytes int64) { bar.Add64(bytes) },
 	})
-	bar.Finish()
+	if bar != nil {
+		bar.SetCurrent(bar.Total()).Finish() // small files do not count on the way
+	}
 	if err != nil {
 		return failf(exitOffline, "%w", err).hint("it is what the server's --data-dir says")
 	}

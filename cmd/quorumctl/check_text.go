@@ -51,7 +51,11 @@ func (t checkText) writeParts(out io.Writer) {
 		fmt.Fprintf(w, "hard state\tterm %d, vote for %s, boot %d\n", h.Term, h.Vote, h.BootEpoch)
 	}
 	if l := t.Log; l != nil {
-		fmt.Fprintf(w, "log\tindexes %d to %d, last term %d, commit hint %d, %s, %d bytes\n", l.First, l.Last,
+		held := indexes(l.First, l.Last)
+		if l.Last < l.First {
+			held = fmt.Sprintf("empty behind index %d", l.Last)
+		}
+		fmt.Fprintf(w, "log\t%s, last term %d, commit hint %d, %s, %d bytes\n", held,
 			l.LastTerm, l.Commit, counted(l.Segments, "segment"), l.Bytes)
 	}
 	if s := t.State; s != nil {
