@@ -56,7 +56,8 @@ func (t planText) writeLoss(w io.Writer) {
 }
 
 func (r recoverRun) writeDone(w io.Writer, p recovery.Plan, founded recovery.Founded) {
-	fmt.Fprintf(w, "%s holds member %s of the new cluster %s, at revision %d.\n", r.to, founded.MemberID, founded.ClusterID, p.Revision)
+	fmt.Fprintf(w, "%s holds member %s of the new cluster %s, at revision %d.\n", r.to, founded.MemberID, founded.ClusterID,
+		p.Revision)
 	fmt.Fprintf(w, "Start it with the flags of %s, but without --initial-cluster:\n", p.Member.Name)
 	fmt.Fprintf(w, "  quorumkv --name %s --data-dir %s ...\n", p.Member.Name, r.to)
 	fmt.Fprintf(w, "%s is as it was. Start neither it nor any other member of the old cluster where clients find\n"+

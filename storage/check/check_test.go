@@ -371,7 +371,8 @@ func TestSound(t *testing.T) {
 		t.Errorf("log %+v", l)
 	}
 	s := report.State
-	if s == nil || s.Index != 41 || s.Term != 3 || s.Revision != 40 || s.Keys != 39 || s.Rows != 39 || s.Leases != 1 || len(s.Members) != 3 {
+	if s == nil || s.Index != 41 || s.Term != 3 || s.Revision != 40 || s.Keys != 39 || s.Rows != 39 || s.Leases != 1 ||
+		len(s.Members) != 3 {
 		t.Errorf("state %+v", s)
 	}
 	if h := report.HardState; h == nil || h.Term != 3 || h.BootEpoch != 1 {
