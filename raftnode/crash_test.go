@@ -35,6 +35,7 @@ func TestCreationInterrupted(t *testing.T) {
 		crashed := n.raft == nil
 		if crashed {
 			n.crash(power)
+			n.expectSound()
 			n.open()
 			c.settle()
 		}
@@ -120,6 +121,7 @@ func TestInstallInterrupted(t *testing.T) {
 		crashed := n.raft == nil
 		if crashed {
 			n.crash(power)
+			n.expectSound()
 			n.open()
 		}
 		n.crashAt = 0

@@ -12,15 +12,13 @@ import (
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/datadir"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
 const (
-	walDir = "wal"
-
-	// creating marks a data directory whose first files are being made. With the marker, remains without an identity
-	// are an interrupted creation and are replaced; without it they are a node that lost its identity, and refused.
-	creating = "creating"
+	walDir   = datadir.WAL
+	creating = datadir.Creating
 
 	// A new cluster starts as if an entry of this index and term had set its membership, the same on every node.
 	initialIndex, initialTerm = 1, 1
@@ -126,7 +124,7 @@ func clearForCreation(f env.FS) error {
 		switch name {
 		case creating:
 			marked = true
-		case "hardstate", walDir, stateDir, snapDir:
+		case datadir.HardState, walDir, stateDir, snapDir:
 			found = name
 		}
 	}
@@ -142,7 +140,7 @@ func clearForCreation(f env.FS) error {
 			return fmt.Errorf("create data: %w", err)
 		}
 	}
-	for _, name := range []string{"hardstate", walDir, stateDir, snapDir} {
+	for _, name := range []string{datadir.HardState, walDir, stateDir, snapDir} {
 		if err := removeAll(f, name); err != nil {
 			return fmt.Errorf("clear an interrupted creation: %w", err)
 		}

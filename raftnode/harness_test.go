@@ -2,6 +2,7 @@ package raftnode_test
 
 import (
 	cryptorand "crypto/rand"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/check"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
@@ -234,6 +236,20 @@ func (n *node) crash(power bool) {
 		n.fs = n.fs.CrashClone(n.c.crashes, n.mapRoot())
 	} else {
 		n.fs = n.fs.ProcessCrash()
+	}
+}
+
+// expectSound checks the files that a crash left: the offline check must not take for damage what no disk did.
+func (n *node) expectSound() {
+	n.c.t.Helper()
+	report, err := check.Run(n.fs, check.Options{Dir: fmt.Sprintf("n%d", n.id)})
+	if err != nil && !errors.Is(err, check.ErrNoData) {
+		n.c.t.Errorf("check the files of node %d: %v", n.id, err)
+	}
+	for _, f := range report.Findings {
+		if f.Start != check.Note {
+			n.c.t.Errorf("the check calls the files of node %d damaged: %s: %s", n.id, f.File, f.What)
+		}
 	}
 }
 

@@ -8,12 +8,13 @@ import (
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/datadir"
 	"github.com/quorumkv/quorumkv/storage/lease"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
-const stateDir = "state"
+const stateDir = datadir.State
 
 // stageFile makes a state generation of a snapshot's file and opens it: all that is in it is read and found sound before
 // anything depends on it. Whatever is wrong with it is snap.ErrDamaged.

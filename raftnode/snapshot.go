@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/storage/datadir"
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
@@ -19,7 +20,7 @@ import (
 // Snapshots are made only when somebody needs one: the state file itself is the newest snapshot of this node. A file
 // in snap/ is a copy of it at rest, so that a transfer can take its time and be resumed.
 
-const snapDir = "snap"
+const snapDir = datadir.Snap
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/datadir"
 )
 
 // A disk that is nearly full costs the cluster its growth, and nobody a process:
@@ -30,7 +31,7 @@ import (
 // Free space is counted in ballasts because what a node needs to get out of the corner grows with its volume, as the
 // ballast does.
 
-const ballastName = "ballast"
+const ballastName = datadir.Ballast
 
 const (
 	spaceInterval = time.Second // between two looks, and between two tries to write

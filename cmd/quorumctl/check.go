@@ -20,13 +20,24 @@ import (
 )
 
 func (a *app) newCheck() *cobra.Command {
-	return parent(&cobra.Command{
-		Use:     "check",
-		Short:   "Check what a cluster can bear",
-		Long:    "Check what a cluster can bear, by writing keys that are deleted again.",
-		Example: `  quorumctl check perf`,
+	cmd := parent(&cobra.Command{
+		Use:   "check",
+		Short: "Check what a cluster can bear, or the files of a member",
+		Long: "Check what a cluster can bear, by writing keys that are deleted again; or look for damage in the files of a " +
+			"member\nthat does not run: `quorumctl check DIR` is `quorumctl check files DIR`, if DIR is a folder.",
+		Example: `  quorumctl check perf
+  quorumctl check n1.quorumkv`,
 		GroupID: groupUtility,
-	}, a.newCheckPerf(), a.newCheckDatascale())
+	}, a.newCheckPerf(), a.newCheckDatascale(), a.newCheckFiles(), a.newCheckBbolt())
+	orUnknown := cmd.RunE
+	inFolder := offline(func(cmd *cobra.Command, args []string) error { return a.checkFiles(cmd, args[0]) })
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && isFolder(args[0]) {
+			return inFolder(cmd, args)
+		}
+		return orUnknown(cmd, args)
+	}
+	return cmd
 }
 
 // checkFlags are the flags of both checks.

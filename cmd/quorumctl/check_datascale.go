@@ -33,7 +33,11 @@ func (a *app) newCheckDatascale() *cobra.Command {
 	f.register(cmd.Flags(), "/etcdctl-check-datascale/",
 		"s, m, l or xl: 10000, 100000, 1000000 or 3000000 keys from 50, 200, 500 or 1000 clients")
 	completeFlag(cmd, "load", loadValues...)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 && isFolder(args[0]) { // `check data DIR` is short for this command, as in etcdctl
+			return failf(exitBadArgs, "check datascale takes no folder, and has written nothing").
+				hint("to look for damage in the files of a member: quorumctl check files %s", args[0])
+		}
 		name, err := f.loadName()
 		if err != nil {
 			return err

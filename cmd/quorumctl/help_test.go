@@ -23,6 +23,9 @@ func TestExamples(t *testing.T) {
 	f := startFake(t)
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
+		if cmd.Hidden {
+			return
+		}
 		if cmd.Name() != "help" && strings.TrimSpace(cmd.Example) == "" {
 			t.Errorf("%s has no example", cmd.CommandPath())
 		}
@@ -33,6 +36,10 @@ func TestExamples(t *testing.T) {
 			if e.args[0] == "drill" {
 				t.Chdir(t.TempDir()) // where it leaves its report
 				leaveHistory(t, "drill-failover-20261126-153012")
+			}
+			if e.args[0] == "check" || e.args[0] == "recover" {
+				t.Chdir(t.TempDir())
+				leaveMember(t, "n1.quorumkv", sampleOfThree)
 			}
 			if e.args[0] == "elect" || e.args[0] == "lock" && !slices.Contains(e.args, "--") {
 				interruptOnOutput(a)
@@ -140,6 +147,7 @@ func TestFlags(t *testing.T) {
 		"quorumctl endpoint":        "cluster=false",
 		"quorumctl endpoint hashkv": "rev=0",
 		"quorumctl member list":     "consistency=l",
+		"quorumctl recover":         "accept-loss= plan=false to=",
 		"quorumctl drill check":     "json=false",
 		"quorumctl drill run": "clients=0 drills-token= duration=0s json=false keep=false local=0 report= rounds=0 seed=0 " +
 			"server=",
@@ -174,7 +182,7 @@ func TestFlags(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, args := range []string{"", "help", "--help", "put --help", "help endpoint status", "endpoint", "options",
 		"watch --help", "lease", "help lease keep-alive", "lock --help", "elect --help", "make-mirror --help", "check",
-		"help check perf"} {
+		"help check perf", "help check files", "help recover"} {
 		var stdout, stderr bytes.Buffer
 		code := newApp(strings.NewReader(""), &stdout, &stderr, nil).run(strings.Fields(args))
 		if code != 0 || stderr.Len() != 0 {

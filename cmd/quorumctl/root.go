@@ -47,7 +47,7 @@ func (a *app) newRoot() *cobra.Command {
 	root.SetHelpCommandGroupID(groupUtility)
 	root.AddCommand(
 		a.newPut(), a.newGet(), a.newDel(), a.newTxn(), a.newCompaction(), a.newWatch(), a.newLease(),
-		a.newEndpoint(), a.newMember(), a.newMoveLeader(), a.newAlarm(), a.newDrill(),
+		a.newEndpoint(), a.newMember(), a.newMoveLeader(), a.newAlarm(), a.newDrill(), a.newRecover(),
 		a.newLock(), a.newElect(),
 		a.newMakeMirror(), a.newCheck(),
 		a.newVersion(), a.newCompletion(), a.newOptions(),
@@ -72,6 +72,9 @@ func parent(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 		}
 		var names []string
 		for _, c := range cmd.Commands() {
+			if c.Hidden {
+				continue
+			}
 			names = append(names, c.Name())
 		}
 		return failf(exitError, "unknown command %q for %q", args[0], cmd.CommandPath()).

@@ -39,9 +39,13 @@ import (
 //	fail method=M [code=C]   that method answers with this error text from now on; with no text, normally again
 //	alarm [kind=(K,...)]     the server has these alarms
 //	drills [verdict=V]       drills end with this verdict from now on; with text, they cannot be run, and this is why
+//	member name=N [members=N]     makes the data directory $DIR/N of a member that was killed, in a cluster of three
+//	hold name=N              a server runs on it, until the end of the script
+//	damage                   the lines name what is done to files: flip, zero or cut FILE OFFSET; remove FILE
 //
-// $DIR is a folder of the script; $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and says nothing; $TLS and $MUTUAL are
-// fake servers that speak TLS, the second with client certificates only; $CA, $CERT, $KEY and $OTHER are files for them.
+// $DIR is a folder of the script; $SERVER is the fake server; nothing listens at $DEAD; $MUTE accepts connections and
+// says nothing; $TLS and $MUTUAL are fake servers that speak TLS, the second with client certificates only; $CA, $CERT, $KEY
+// and $OTHER are files for them.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		f := startFake(t)
@@ -75,6 +79,12 @@ func TestScripts(t *testing.T) {
 					}
 				}
 				f.raise(alarms...)
+				return ""
+			case "member", "hold":
+				makeMember(t, d, places["$DIR"])
+				return ""
+			case "damage":
+				damageFiles(t, d, places["$DIR"])
 				return ""
 			case "drills":
 				f.drills = fakeDrills{refusal: d.Input}

@@ -30,7 +30,7 @@ var foreignSettings = []foreign{
 		advice: "changes that would lose the quorum are always refused; remove it"},
 	{name: "max-learners", same: []string{"1"}, advice: "learners are not supported yet; remove it"},
 	{name: "force-new-cluster", bool: true, same: []string{"false"},
-		advice: "recovery from a lost quorum is not supported yet; bring back a majority of the members' data directories"},
+		advice: "remove it; a new cluster is made from one member's data by quorumctl recover DATA-DIR --plan"},
 	{name: "discovery", advice: adviceDiscovery},
 	{name: "discovery-token", advice: adviceDiscovery},
 	{name: "discovery-endpoints", advice: adviceDiscovery},

@@ -225,7 +225,7 @@ tls-min-version: 'TLS1.2'
 			`elections always start with a pre-vote; remove it`},
 		{args: "-force-new-cluster",
 			err: `--force-new-cluster: etcd has this setting, but QuorumKV does not support the value "true": ` +
-				`recovery from a lost quorum is not supported yet; bring back a majority of the members' data directories`},
+				`remove it; a new cluster is made from one member's data by quorumctl recover DATA-DIR --plan`},
 		{args: "--cert-file=a.crt", err: "--cert-file: etcd has this setting, but QuorumKV does not support it: " + adviceTLS},
 		{environ: "ETCD_CLIENT_CERT_AUTH=true",
 			err: `ETCD_CLIENT_CERT_AUTH: etcd has this setting, but QuorumKV does not support ` +

@@ -43,7 +43,7 @@ func NewOS(root string) (*OS, error) {
 	if err := makeRoot(path); err != nil {
 		return nil, fmt.Errorf("make data directory %s: %w", path, err)
 	}
-	dir, err := lockRoot(path)
+	dir, err := lockRoot(path, syscall.LOCK_EX)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
 	}
@@ -84,12 +84,13 @@ func makeRoot(path string) error {
 	return nil
 }
 
-func lockRoot(path string) (*os.File, error) {
+// lockRoot locks a data directory: for one user alone (LOCK_EX) or for any number of readers (LOCK_SH).
+func lockRoot(path string, how int) (*os.File, error) {
 	dir, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	err = control(dir, func(fd int) error { return syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) })
+	err = control(dir, func(fd int) error { return syscall.Flock(fd, how|syscall.LOCK_NB) })
 	if err != nil {
 		dir.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {

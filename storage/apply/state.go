@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"strings"
 
-	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -51,7 +50,7 @@ func InitialBatch(clusterID uint64, members []Member) *backend.Batch {
 	s := state{clusterID: clusterID, index: 1, term: 1, members: byID(members), membersDirty: true,
 		leases: &lease.Set{}}
 	s.confState = confStateOf(s.members)
-	s.hash = xxhash.Sum64(binary.LittleEndian.AppendUint64(EncodeMembers(members), clusterID))
+	s.hash = foundingHash(0, clusterID, members)
 	b := &backend.Batch{}
 	s.save(b)
 	return b

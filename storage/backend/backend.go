@@ -110,20 +110,24 @@ func openBolt(path string, o Options, create bool, first *Batch) (*DB, error) {
 		err = d.init(first)
 	}
 	if err == nil {
-		err = d.Read(func(tx *bbolt.Tx) error {
-			for _, name := range buckets {
-				if tx.Bucket(name) == nil {
-					return missingBucket(name)
-				}
-			}
-			return nil
-		})
+		err = d.requireBuckets()
 	}
 	if err != nil {
 		d.abandon()
 		return nil, fmt.Errorf("open %s: %w", path, noSpace(classify(err)))
 	}
 	return d, nil
+}
+
+func (d *DB) requireBuckets() error {
+	return d.Read(func(tx *bbolt.Tx) error {
+		for _, name := range buckets {
+			if tx.Bucket(name) == nil {
+				return missingBucket(name)
+			}
+		}
+		return nil
+	})
 }
 
 // checkFile refuses a file that is gone or that bbolt would take for a new one, and fill with an empty store.

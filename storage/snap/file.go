@@ -35,7 +35,7 @@ type unfinished struct {
 
 // create makes the file. want is what it is going to need on disk: a lack of space shows before anything is written.
 func create(fs env.FS, dir, kind string, m Meta, want int64) (unfinished, error) {
-	u := unfinished{fs: fs, dir: dir, name: fileName(dir, m.Index, m.Term)}
+	u := unfinished{fs: fs, dir: dir, name: FileName(dir, m.Index, m.Term)}
 	u.tmp = u.name + kind + tmpSuffix
 	if err := fs.MkdirAll(dir); err != nil {
 		return u, fmt.Errorf("create snapshot directory: %w", err)

@@ -20,7 +20,7 @@ type Reader struct {
 
 // Open opens a snapshot and checks its trailer, not yet its content. The error matches fs.ErrNotExist or ErrDamaged.
 func Open(fs env.FS, dir string, index, term uint64) (*Reader, error) {
-	r, err := open(fs, fileName(dir, index, term))
+	r, err := open(fs, FileName(dir, index, term))
 	if err != nil {
 		return nil, err
 	}

@@ -57,12 +57,12 @@ const (
 	tmpSuffix = ".tmp"
 )
 
-// fileName names a finished snapshot. Names sort by index.
-func fileName(dir string, index, term uint64) string {
+// FileName names a finished snapshot. Names sort by index.
+func FileName(dir string, index, term uint64) string {
 	return path.Join(dir, fmt.Sprintf("%016x-%016x%s", index, term, suffix))
 }
 
-// parseName is fileName's inverse, without the directory.
+// parseName is FileName's inverse, without the directory.
 func parseName(name string) (index, term uint64, ok bool) {
 	body, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(body) != 33 || body[16] != '-' || strings.ToLower(body) != body {
@@ -90,7 +90,7 @@ func List(fs env.FS, dir string) ([]Meta, error) {
 
 // Remove deletes a snapshot. A Reader that has it open must be closed first.
 func Remove(fs env.FS, dir string, index, term uint64) error {
-	if err := fs.Remove(fileName(dir, index, term)); err != nil {
+	if err := fs.Remove(FileName(dir, index, term)); err != nil {
 		return fmt.Errorf("remove snapshot at index %d: %w", index, err)
 	}
 	return syncDir(fs, dir)

@@ -138,7 +138,7 @@ func TestDamage(t *testing.T) {
 	fs := memfs.New(1, "")
 	content := noise(rng, 200)
 	must(t, writeSnapshot(fs, testMeta, content, rng))
-	name := fileName(testDir, testMeta.Index, testMeta.Term)
+	name := FileName(testDir, testMeta.Index, testMeta.Term)
 	r, err := Open(fs, testDir, testMeta.Index, testMeta.Term)
 	must(t, err)
 	file := wholeFile(t, r)
@@ -357,7 +357,7 @@ func FuzzTrailer(f *testing.F) {
 		open := func(b []byte) {
 			fs := memfs.New(1, "")
 			must(t, fs.MkdirAll(testDir))
-			file, err := fs.Create(fileName(testDir, testMeta.Index, testMeta.Term), 0)
+			file, err := fs.Create(FileName(testDir, testMeta.Index, testMeta.Term), 0)
 			must(t, err)
 			_, err = file.WriteAt(b, 0)
 			must(t, err)

@@ -40,6 +40,7 @@ var errNoSegments = fmt.Errorf("no log segments: %w", fs.ErrNotExist)
 // link is a place in the chain of segments, found by following Prev from the newest one.
 type link struct {
 	segment
+	bytes int64 // the file's size
 	// broken says why the segment cannot be read: its header is damaged or its file is missing.
 	broken string
 }
@@ -88,6 +89,7 @@ func readLink(f env.FS, dir string, cfg Config, w *window, number uint64) (link,
 	if err := errors.Join(err, file.Close()); err != nil {
 		return l, fmt.Errorf("read header of %s: %w", l.name, err)
 	}
+	l.bytes = w.size
 	l.header, l.start, err = decodeSegmentHeader(b, newSegmentCRC(cfg.Seed, number))
 	switch {
 	case err != nil:

@@ -8,6 +8,8 @@ import "fmt"
 type CorruptError struct {
 	// Segment is the file that holds the damage.
 	Segment string
+	// Offset is the byte of the segment where the damage begins.
+	Offset int64
 	// First and Last bound the indexes that are damaged. First is 0 if the start is unknown, Last is 0 if the end is.
 	First, Last uint64
 	// Reason says what is wrong, and what proves that it is not a torn write.
@@ -34,6 +36,7 @@ func (e *CorruptError) Error() string {
 // damage is a stretch of the log that could not be read, until the frames behind it decide what it was.
 type damage struct {
 	segment string
+	offset  int64
 	what    string // what is wrong, where
 	proof   string // why it was synced once; "" while that is not known
 	// first and last bound the damaged entries as far as intact headers of damaged frames tell.
@@ -58,5 +61,8 @@ func (d *damage) merge(more damage) {
 }
 
 func (d *damage) corrupt(first, last uint64) *CorruptError {
-	return &CorruptError{Segment: d.segment, First: first, Last: last, Reason: d.what + "; this is no torn write: " + d.proof}
+	return &CorruptError{
+		Segment: d.segment, Offset: d.offset, First: first, Last: last,
+		Reason: d.what + "; this is no torn write: " + d.proof,
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 
 	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/storage/datadir"
 )
 
 // HardState is what the node promised to others. Peers can give back entries, never a vote: so it is kept apart from
@@ -21,7 +22,7 @@ type HardState struct {
 var ErrHardStateLost = errors.New("hard state is lost")
 
 const (
-	hardStateName = "hardstate"
+	hardStateName = datadir.HardState
 	hardMagic     = "QKVHRD\x00\x01"
 	hardCopySize  = 4096
 	hardUsed      = 44 // bytes of a copy that mean something

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/storage/datadir"
 )
 
 // Identity says who the node is, for good.
@@ -22,7 +23,7 @@ type Identity struct {
 var ErrIdentityLost = errors.New("identity is lost")
 
 const (
-	identityName      = "identity"
+	identityName      = datadir.Identity
 	identityMagic     = "QKVIDN\x00\x01"
 	identityFixedSize = 48
 	// maxIdentityBytes bounds what is read: far more than any membership needs.

@@ -102,6 +102,9 @@ func (r *replay) scan(f env.FS, cfg Config, seg *segment, w *window, end bound) 
 	if err = w.open(file); err == nil {
 		err = s.run()
 	}
+	if r.scanned != nil {
+		r.scanned(w.size)
+	}
 	return errors.Join(err, file.Close())
 }
 

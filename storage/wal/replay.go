@@ -21,9 +21,12 @@ type replay struct {
 	tail     tail
 	damage   *damage // nil while everything is in order
 	ignored  string  // the first damage that turned out to be harmless
+	rotten   bool    // some of that was in a frame with entries
 	segments []segmentInfo
 
 	gaps *gaps // set to go on behind damage, see Salvage
+	// scanned is called with the size of each segment that was read, if it is set.
+	scanned func(bytes int64)
 }
 
 // tail describes the last frame with content, which the next boot writes again.
@@ -89,6 +92,7 @@ func (r *replay) header(h frameHeader, offset int64) error {
 		if r.damage == nil {
 			r.hurt(damage{
 				segment: r.name,
+				offset:  offset,
 				what: fmt.Sprintf("%s at offset %d follows a log that ends at index %d, term %d", h, offset, r.last(),
 					r.lastTerm()),
 				proof: "both have the right checksums",
@@ -170,6 +174,7 @@ func (r *replay) prove(proof string) {
 
 // forgive drops damage that lost nothing.
 func (r *replay) forgive() {
+	r.rotten = r.rotten || r.damage.first > 0
 	if r.ignored == "" {
 		r.ignored = fmt.Sprintf("%s: %s", r.damage.segment, r.damage.what)
 	}

@@ -91,6 +91,7 @@ func (s *scanner) payload(h frameHeader, off int64) error {
 	}
 	d := damage{
 		segment: s.seg.name,
+		offset:  off,
 		what:    fmt.Sprintf("%s at offset %d: %v", h, off, err),
 		first:   h.first,
 		last:    h.last(),
@@ -155,7 +156,7 @@ func (s *scanner) unreadable(off int64, g gap) {
 	default:
 		return // zeros to the end of the newest segment: the end of the log
 	}
-	d := damage{segment: s.seg.name, what: what, proof: s.born(off), blind: true}
+	d := damage{segment: s.seg.name, offset: off, what: what, proof: s.born(off), blind: true}
 	d.ragged = !g.found && g.dirtyTo >= s.seg.header.born
 	if !s.spare(d, off) {
 		s.r.hurt(d)

@@ -136,7 +136,11 @@ func (w *Watcher) events(events []*clientv3.Event) {
 		for to < len(events) && events[to].Kv.ModRevision == revision {
 			to++
 		}
-		if revision < w.next {
+		if len(w.seen) == 0 && w.From == 0 && revision == w.first-1 && w.next == w.first {
+			// etcd's client resumes a watch from now on at the revision of its creation, not behind it, as long as it was told
+			// nothing.
+			w.first = revision
+		} else if revision < w.next {
 			w.accuse("revision %d comes when everything up to %d was told", revision, w.next-1)
 		}
 		w.seen = append(w.seen, told{revision: revision, first: w.began})

@@ -70,6 +70,31 @@ func TestJudgeWatcher(t *testing.T) {
 }
 
 // TestJudgeLeases: deaths too early, too late, in two revisions, and keys that were left.
+// TestWatchFromNowResumes: etcd's client resumes a watch from now on at the revision of its creation if it was told nothing yet,
+// and at no other.
+func TestWatchFromNowResumes(t *testing.T) {
+	created := clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: 3}, Created: true}
+	for revision, fine := range map[int64]bool{2: false, 3: true, 4: true} {
+		w := NewWatcher(&Watcher{Until: "none"})
+		w.take(created)
+		w.take(clientv3.WatchResponse{
+			Header: &pb.ResponseHeader{Revision: revision}, Events: []*clientv3.Event{(*clientv3.Event)(put("a", revision, 0))},
+		})
+		broken := w.Judge([]*mvccpb.Event{put("a", revision, 0)}, false)
+		if (len(broken) == 0) != fine {
+			t.Errorf("first revision %d after a creation at 3: %q", revision, broken)
+		}
+	}
+	w := NewWatcher(&Watcher{Until: "none"})
+	w.take(created)
+	w.take(clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: 3}}) // progress
+	w.take(clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: 4}})
+	w.take(clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: 4}, Events: []*clientv3.Event{(*clientv3.Event)(put("a", 3, 0))}})
+	if len(w.Judge(nil, false)) == 0 {
+		t.Error("an event behind a promise of progress is no resumption")
+	}
+}
+
 func TestJudgeLeases(t *testing.T) {
 	start := time.Now()
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
