@@ -86,6 +86,7 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 // What the seeds of make sim must reach at least, or their silence proves little.
 const (
 	floorRoleChanges = 100 // of each kind
+	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
 	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
 )
 
@@ -103,6 +104,9 @@ func (c *Counts) Thin() []string {
 	}
 	if n := len(c.CrashedAt); n < floorFaultPoints {
 		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
+	}
+	if c.Repaired < floorRepairs {
+		thin = append(thin, fmt.Sprintf("%d damaged nodes were repaired, want %d", c.Repaired, floorRepairs))
 	}
 	return thin
 }

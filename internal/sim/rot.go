@@ -45,6 +45,9 @@ func (n *node) rot() {
 		for _, s := range n.segments() {
 			n.remove("wal/" + s)
 		}
+		if err := n.fs.SyncDir("wal"); err != nil { // or a power cut would bring back some of it, and not the newest
+			panic(err)
+		}
 		n.hurt = true
 		w.trace.event(w.queue.now, n.index+1, "rot "+kind)
 		w.count.Rotted++

@@ -373,16 +373,6 @@ var bugs = []Bug{
 		}},
 	},
 	{
-		Name: "repair-from-any-log",
-		What: "A node that does not know where its log ended takes any peer's log for the leader's: entries that it had " +
-			"acknowledged are missing from a quorum.",
-		Edits: []mutant.Edit{{
-			File: "raftnode/repairfetch.go",
-			Old:  "n.raw.BasicStatus().RaftState == raft.StateLeader:",
-			New:  "n.raw.BasicStatus().RaftState <= raft.StatePreCandidate:",
-		}},
-	},
-	{
 		Name: "damaged-state-served",
 		What: "The checksum of a stored value is not looked at: a value that the disk has changed is served.",
 		Edits: []mutant.Edit{{
