@@ -127,6 +127,7 @@ func (n *Node) hardChanged(w appendWork) bool {
 
 func (n *Node) write(w appendWork) {
 	n.appends.busy = true
+	w.commit = max(w.commit, n.mem.hard.GetCommit()) // what was passed over without a write since the last one
 	var took time.Duration
 	var wantsNext bool
 	n.onWAL(func() error {
