@@ -20,8 +20,18 @@ func TestCondemnedIsKept(t *testing.T) {
 		if err := errors.Join(Condemn(fsys, "state", reason), db.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(fsys, "state", o); !errors.Is(err, ErrDamaged) || errors.Is(err, ErrSuspect) {
-			t.Fatalf("condemned state opened: %v", err)
+		// Every start that finds it condemns it once more, and says why it was in the first place.
+		for range 2 {
+			_, err := Open(fsys, "state", o)
+			if !errors.Is(err, ErrDamaged) || errors.Is(err, ErrSuspect) || !strings.Contains(err.Error(), reason) {
+				t.Fatalf("condemned state opened: %v", err)
+			}
+			if _, err := OpenReadOnly(fsys, "state"); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("condemned state opened for reading: %v", err)
+			}
+			if err := Condemn(fsys, "state", "again"); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	db, err := Create(fsys, "state", o, nil)
@@ -41,5 +51,25 @@ func TestCondemnedIsKept(t *testing.T) {
 	n, _ := f.ReadAt(b, 0)
 	if string(b[:n]) != "second\n" {
 		t.Errorf("evidence is of %q", b[:n])
+	}
+}
+
+// TestCondemnWithoutDirectory condemns a generation whose directory is gone: there is nothing left to open or to keep, and
+// that must not keep a node from starting.
+func TestCondemnWithoutDirectory(t *testing.T) {
+	fsys := memfs.New(1, t.TempDir())
+	o := Options{MapBytes: 1 << 20, NoSync: true}
+	db, err := Create(fsys, "state", o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Close(), removeDirectory(fsys, "state/0000000000000001")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(fsys, "state", o); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("a state without its directory: %v", err)
+	}
+	if err := Condemn(fsys, "state", "gone"); err != nil {
+		t.Error(err)
 	}
 }

@@ -107,12 +107,8 @@ func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 
 // mark makes the attempt to open this generation visible to the next one, and returns the marker's name.
 func (g generation) mark(insist bool) (marker string, err error) {
-	bad, err := g.has(condemnedName)
-	if err != nil {
+	if err := g.refuseCondemned(); err != nil {
 		return "", err
-	}
-	if bad {
-		return "", fmt.Errorf("it was found damaged before: %w", ErrDamaged)
 	}
 	twice, err := g.has(reopeningName)
 	switch {
@@ -234,7 +230,7 @@ func (g generation) sweep() {
 	}
 	for _, n := range numbers {
 		old := generation{fs: g.fs, dir: g.dir, number: n}
-		if n == g.number || old.condemned() && old.setAside() == nil {
+		if n == g.number || old.worthKeeping() && old.setAside() == nil {
 			continue
 		}
 		old.remove()

@@ -48,11 +48,8 @@ func Inspect(fsys env.FS, dir string) (Inventory, error) {
 			v.Attempts = i + 1
 		}
 	}
-	switch condemned, err := g.has(condemnedName); {
-	case err != nil:
+	if err := g.refuseCondemned(); err != nil {
 		return v, fmt.Errorf("inspect state: %w", err)
-	case condemned:
-		return v, fmt.Errorf("inspect state: it was found damaged before: %w", ErrDamaged)
 	}
 	if err := checkFile(g.osPath()); err != nil {
 		return v, fmt.Errorf("inspect state: %w", err)
@@ -66,9 +63,12 @@ func Inspect(fsys env.FS, dir string) (Inventory, error) {
 }
 
 // OpenReadOnly opens the live generation for Read and Pin alone: nothing is written, swept or marked. Its errors are
-// those of Open, without the marker's.
+// those of Open, but for attempts that died: it does not count them.
 func OpenReadOnly(fsys env.FS, dir string) (*DB, error) {
 	g, err := currentGeneration(fsys, dir)
+	if err == nil {
+		err = g.refuseCondemned()
+	}
 	if err == nil {
 		err = checkFile(g.osPath())
 	}
