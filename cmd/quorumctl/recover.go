@@ -54,9 +54,6 @@ func (a *app) newRecover() *cobra.Command {
 			return failf(exitOffline, "either --plan or --accept-loss must be given").
 				hint("begin with: quorumctl recover %s --plan", dir)
 		}
-		if to == "" {
-			to = filepath.Clean(dir) + ".recovered"
-		}
 		return a.recover(cmd, recoverRun{dir: dir, to: to, token: token})
 	})
 	return cmd
@@ -75,6 +72,9 @@ func (a *app) recover(cmd *cobra.Command, r recoverRun) error {
 		return err
 	}
 	defer files.Close()
+	if r.to, err = newFolder(r.dir, r.to); err != nil {
+		return err
+	}
 	source, err := recovery.Open(files.FS)
 	if err != nil {
 		return r.explain(err)
@@ -86,13 +86,57 @@ func (a *app) recover(cmd *cobra.Command, r recoverRun) error {
 	return a.carryOut(r, printer, source)
 }
 
+// newFolder is the folder to make, as the operator would call it: beside the data directory if there was no wish.
+func newFolder(dir, wish string) (string, error) {
+	if wish == "" {
+		wish = filepath.Clean(dir)
+		if base := filepath.Base(wish); base == "." || base == ".." {
+			var err error
+			if wish, err = filepath.Abs(wish); err != nil {
+				return "", err
+			}
+		}
+		wish += ".recovered"
+	}
+	wish = filepath.Clean(wish)
+	old, err := realPath(dir)
+	if err != nil {
+		return "", err
+	}
+	made, err := realPath(wish)
+	if err != nil {
+		return "", err
+	}
+	if below, err := filepath.Rel(old, made); err == nil && filepath.IsLocal(below) {
+		return "", failf(exitOffline, "%s is inside %s, in which nothing is to be changed", wish, dir).
+			hint("name a folder elsewhere with --to")
+	}
+	return wish, nil
+}
+
+// realPath is an absolute path without symbolic links, of a name that need not exist.
+func realPath(name string) (string, error) {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(abs) != abs {
+		above, err := realPath(filepath.Dir(abs))
+		return filepath.Join(above, filepath.Base(abs)), err
+	}
+	return real, err
+}
+
 func (r recoverRun) explain(err error) error {
 	f := failf(exitOffline, "%w", err)
 	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return f.hint("run it as the user that the server runs as")
 	case errors.Is(err, recovery.ErrStateUnusable):
 		f.hint("take another member's folder; or start the member once, it may rebuild its state from its log, and stop it")
 	case errors.Is(err, wal.ErrIdentityLost), errors.Is(err, fs.ErrNotExist):
-		f.hint("without its identity the log of a member cannot be read; take another member's folder")
+		f.hint("it is no member's folder, or one whose identity is lost: without that its log cannot be read. Take another member's")
 	}
 	return f.hint("what is wrong with this one: quorumctl check files %s", r.dir)
 }

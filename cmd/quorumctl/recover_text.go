@@ -44,13 +44,17 @@ func (t planText) writeLoss(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  %s%s: %s\n", indexes(d.First, d.Last), follows, t.Reason)
 	}
+	if t.CutOff != "" {
+		fmt.Fprintf(w, "  the write that the log ends in, which is damaged: %s.\n  If the member was killed or lost power then, it was "+
+			"never acknowledged; if not, the disk has lost it\n", t.CutOff)
+	}
 	if len(t.Dropped) > 0 {
 		fmt.Fprintf(w, "  what the others acknowledged beyond index %d, if they did: this folder cannot tell\n", t.Index)
 	}
 	if t.Alarms > 0 {
 		fmt.Fprintf(w, "  %s, raised again if there is reason\n", counted(t.Alarms, "alarm"))
 	}
-	if len(t.Dropped) == 0 && t.Damaged == nil && t.Alarms == 0 {
+	if len(t.Dropped) == 0 && t.Damaged == nil && t.CutOff == "" && t.Alarms == 0 {
 		fmt.Fprintf(w, "  nothing\n")
 	}
 }

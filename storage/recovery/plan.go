@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -56,6 +57,9 @@ type Plan struct {
 	// what is wrong with the log.
 	Damaged *Range `json:"damaged,omitempty"`
 	Reason  string `json:"damage,omitempty"`
+	// CutOff is a write at the log's end that cannot be read and is not kept. A crash leaves such a thing, and then it was
+	// never acknowledged; so does a disk that lost the log's last write.
+	CutOff string `json:"cutOff,omitempty"`
 
 	// Token is made of all of the above and of whose data it is. Run wants it, so that nobody agrees to anything but what he
 	// was shown.
@@ -96,7 +100,8 @@ type Source struct {
 }
 
 // Open reads a data directory and plans its recovery. Nothing is changed in it. The error matches ErrStateUnusable if
-// there is no whole state, fs.ErrNotExist or wal.ErrIdentityLost if it is not known whose data it is.
+// there is no whole state, fs.ErrNotExist or wal.ErrIdentityLost if it is not known whose data it is, fs.ErrPermission if
+// some of it must not be read.
 func Open(fsys env.FS) (*Source, error) {
 	s := &Source{}
 	if err := s.open(fsys); err != nil {
@@ -110,7 +115,11 @@ func (s *Source) open(fsys env.FS) (err error) {
 		return err
 	}
 	// A hard state that is lost does not matter: votes of the old cluster are none of the new one's.
-	if copies, err := wal.InspectHardState(fsys); err == nil {
+	copies, err := wal.InspectHardState(fsys)
+	if errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if err == nil {
 		s.hard, _ = wal.NewestHardState(copies)
 	}
 	if s.db, err = backend.OpenReadOnly(fsys, datadir.State); err != nil {
@@ -121,6 +130,9 @@ func (s *Source) open(fsys env.FS) (err error) {
 	}
 	applied, term := s.machine.Applied()
 	log, err := wal.Inspect(fsys, datadir.WAL, wal.Config{Seed: s.id.Incarnation}, applied, nil)
+	if errors.Is(err, fs.ErrPermission) {
+		return err // it is there, for another user
+	}
 	if err != nil {
 		// A log that is missing or unreadable as a whole is one that is damaged from the state on.
 		s.plan.Damaged, s.plan.Reason = &Range{First: applied + 1}, err.Error()
@@ -133,6 +145,7 @@ func (s *Source) open(fsys env.FS) (err error) {
 		}
 		log.Whole, log.Entries = false, nil
 	}
+	s.plan.CutOff = log.Torn
 	if bad := log.Corrupt; bad != nil && !log.Whole {
 		s.plan.Damaged, s.plan.Reason = &Range{First: max(bad.First, applied+1)}, bad.Error()
 		if bad.Last > applied {

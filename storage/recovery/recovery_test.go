@@ -3,6 +3,7 @@ package recovery_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"path"
 	"strings"
@@ -53,6 +54,18 @@ func open(t *testing.T, f *memfs.FS) *recovery.Source {
 // flip damages the payload of a frame in the log.
 func flip(t *testing.T, f *memfs.FS, text string) {
 	t.Helper()
+	injure(t, f, text, func(p []byte) []byte { return []byte{p[0] ^ 1} })
+}
+
+// tear cuts the log off in the middle of a frame.
+func tear(t *testing.T, f *memfs.FS, text string) {
+	t.Helper()
+	injure(t, f, text, func(p []byte) []byte { return make([]byte, len(p)) })
+}
+
+// injure writes something else over the text and what follows it in its segment.
+func injure(t *testing.T, f *memfs.FS, text string, change func([]byte) []byte) {
+	t.Helper()
 	names, err := f.List(datadir.WAL)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +82,7 @@ func flip(t *testing.T, f *memfs.FS, text string) {
 		}
 		at := strings.Index(string(b), text)
 		if at >= 0 {
-			_, err = file.WriteAt([]byte{b[at] ^ 1}, int64(at))
+			_, err = file.WriteAt(change(b[at:]), int64(at))
 		}
 		if err := errors.Join(err, file.Close()); err != nil {
 			t.Fatal(err)
@@ -137,6 +150,46 @@ func TestDamageBelowTheState(t *testing.T) {
 	p := open(t, f).Plan()
 	if p.Damaged != nil || p.Index != 61 || p.Keys != 59 {
 		t.Errorf("damaged %+v, index %d, %d keys", p.Damaged, p.Index, p.Keys)
+	}
+}
+
+// TestCutOff names a write at the end of the log that cannot be read: after a crash it was never acknowledged, but nothing
+// here says that there was a crash.
+func TestCutOff(t *testing.T) {
+	sound := open(t, makeSample(t, three)).Plan()
+	f := makeSample(t, three)
+	tear(t, f, sample.Value(59))
+	p := open(t, f).Plan()
+	if p.Index != 60 || p.Damaged != nil || !strings.Contains(p.CutOff, "entries 61 to 61") {
+		t.Errorf("index %d, damaged %+v, cut off %q", p.Index, p.Damaged, p.CutOff)
+	}
+	if sound.CutOff != "" || p.Token == sound.Token {
+		t.Errorf("sound: cut off %q, token %s, the other one's %s", sound.CutOff, sound.Token, p.Token)
+	}
+}
+
+// TestNotAllowed plans no loss of what is only hidden from this user.
+func TestNotAllowed(t *testing.T) {
+	segments, err := makeSample(t, three).List(datadir.WAL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment := path.Join(datadir.WAL, segments[0])
+	for _, hidden := range []string{datadir.Identity, datadir.HardState, datadir.WAL, segment, "state/CURRENT"} {
+		f := makeSample(t, three)
+		f.SetHook(func(op memfs.Op) error {
+			if (op.Kind == memfs.OpOpen || op.Kind == memfs.OpList) && op.Name == hidden {
+				return fs.ErrPermission
+			}
+			return nil
+		})
+		s, err := recovery.Open(f)
+		if err == nil {
+			t.Errorf("%s: a plan, and what is lost is said to be %+v", hidden, s.Plan().Damaged)
+			s.Close()
+		} else if !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v", hidden, err)
+		}
 	}
 }
 
