@@ -98,6 +98,9 @@ func (n *Node) openFiles() error {
 	n.mem.reset(rec.Base.Index, rec.Base.Term, rec.Base.ConfState)
 	n.mem.append(rec.Entries)
 
+	if err := n.contradiction(hard); err != nil {
+		return err
+	}
 	if err := n.reconcile(applied); err != nil {
 		return err
 	}
@@ -107,6 +110,25 @@ func (n *Node) openFiles() error {
 	}
 	n.adoptState()
 	return removeAll(n.env.FS, snapDir)
+}
+
+// contradiction refuses files that are sound and do not belong together, as after a restore of some of them from a backup.
+// A node never writes an entry of a term before the term, nor a state before the entry that it applied last.
+func (n *Node) contradiction(hard wal.HardState) error {
+	last := n.mem.last()
+	if term, _ := n.mem.Term(last); hard.Term < term {
+		return fmt.Errorf("hard state is at term %d, and the log has entries of term %d, up to index %d: it is an older one; %s",
+			hard.Term, term, last, notThisMember)
+	}
+	if n.state.machine == nil {
+		return nil
+	}
+	applied, term := n.state.machine.Applied()
+	if inLog, err := n.mem.Term(applied); err == nil && inLog != term {
+		return fmt.Errorf("the state has applied index %d of term %d, and the log has term %d there: they are not of one member, "+
+			"or not of one time; put back the files that belong together, or keep the member down", applied, term, inLog)
+	}
+	return nil
 }
 
 // openHardState raises the boot epoch, durably, so that no request id of an earlier life is given out again.
