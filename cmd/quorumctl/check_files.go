@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/cheggaaa/pb/v3"
 	"github.com/spf13/cobra"
@@ -63,7 +67,11 @@ func (a *app) checkFiles(cmd *cobra.Command, dir string) error {
 		bar.SetCurrent(bar.Total()).Finish() // small files do not count on the way
 	}
 	if err != nil {
-		return failf(exitOffline, "%w", err).hint("it is what the server's --data-dir says")
+		f := failf(exitOffline, "%w", err)
+		if errors.Is(err, fs.ErrPermission) {
+			return f.hint("%s", asServersUser)
+		}
+		return f.hint("it is what the server's --data-dir says")
 	}
 	if err := printer.Print(report, checkText{dir, report}.write); err != nil {
 		return err
@@ -74,8 +82,8 @@ func (a *app) checkFiles(cmd *cobra.Command, dir string) error {
 	return nil
 }
 
-// isFolder tells whether the word behind `check` is a data directory.
+// isFolder tells whether the word behind `check` is a data directory, or means to be one.
 func isFolder(name string) bool {
 	info, err := os.Stat(name)
-	return err == nil && info.IsDir()
+	return err == nil && info.IsDir() || strings.ContainsRune(name, filepath.Separator)
 }

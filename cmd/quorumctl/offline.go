@@ -17,6 +17,9 @@ const (
 	exitOffline = 2 // the command could not do its work
 )
 
+// asServersUser is the hint for files that must not be read.
+const asServersUser = "run it as the user that the server runs as"
+
 // offline makes exitOffline of whatever error a command ends with that has no better word for it.
 func offline(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
@@ -55,6 +58,8 @@ func openDataDir(dir string) (*env.ReadOnly, error) {
 			hint("a server runs on %s; stop it first, or ask it: quorumctl endpoint status", dir)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, failf(exitOffline, "%w", err).hint("it is what the server's --data-dir says")
+	case errors.Is(err, fs.ErrPermission):
+		return nil, failf(exitOffline, "%w", err).hint("%s", asServersUser)
 	case err != nil:
 		return nil, failf(exitOffline, "%w", err)
 	}

@@ -132,7 +132,7 @@ func (r recoverRun) explain(err error) error {
 	f := failf(exitOffline, "%w", err)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return f.hint("run it as the user that the server runs as")
+		return f.hint("%s", asServersUser)
 	case errors.Is(err, recovery.ErrStateUnusable):
 		f.hint("take another member's folder; or start the member once, it may rebuild its state from its log, and stop it")
 	case errors.Is(err, wal.ErrIdentityLost), errors.Is(err, fs.ErrNotExist):

@@ -41,7 +41,8 @@ type Options struct {
 // ErrNoData says that a directory holds nothing of a member.
 var ErrNoData = errors.New("no member's data")
 
-// Run checks the data directory below fsys. The error says that nothing could be checked; damage is in the report.
+// Run checks the data directory below fsys. The error says that nothing could be checked: it matches ErrNoData, or
+// fs.ErrPermission if some of it must not be read, which is no damage. Damage is in the report.
 func Run(fsys env.FS, o Options) (Report, error) {
 	c := &checker{fs: fsys, o: o}
 	names, err := fsys.List("")
@@ -57,8 +58,12 @@ func Run(fsys env.FS, o Options) (Report, error) {
 			"has made no promise yet, and the next start begins anew"})
 		return c.report, nil
 	}
+	total, err := c.size("")
+	if err != nil {
+		return Report{}, err
+	}
 	if o.Total != nil {
-		o.Total(c.size(""))
+		o.Total(total)
 	}
 	c.identity()
 	c.hardState()
@@ -113,38 +118,43 @@ func (c *checker) damage(f Finding, v verdict) {
 	c.report.Findings = append(c.report.Findings, f)
 }
 
-// size is the bytes of all files below a directory that a check reads.
-func (c *checker) size(dir string) (total int64) {
+// size is the bytes of all files below a directory that a check reads. Its error is that of a name which this user must not
+// read. Whatever else is wrong with a file the part of the check that reads it finds out.
+func (c *checker) size(dir string) (total int64, err error) {
 	names, err := c.fs.List(dir)
-	if err != nil {
-		return 0
+	if errors.Is(err, fs.ErrPermission) {
+		return 0, fmt.Errorf("list %s: %w", dir, err)
+	}
+	if err != nil || len(names) == 0 {
+		return c.sizeOf(dir)
 	}
 	for _, name := range names {
 		if dir == "" && name == datadir.Ballast {
 			continue
 		}
-		name = path.Join(dir, name)
-		if below := c.size(name); below > 0 {
-			total += below
-			continue
+		below, err := c.size(path.Join(dir, name))
+		if err != nil {
+			return 0, err
 		}
-		total += c.sizeOf(name)
+		total += below
 	}
-	return total
+	return total, nil
 }
 
-// sizeOf is 0 for what cannot be opened: why, the part of the check that reads it finds out.
-func (c *checker) sizeOf(name string) int64 {
+func (c *checker) sizeOf(name string) (int64, error) {
 	f, err := c.fs.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return 0, fmt.Errorf("open %s: %w", name, err)
+	}
 	if err != nil {
-		return 0
+		return 0, nil
 	}
 	defer f.Close()
 	n, err := f.Size()
 	if err != nil {
-		return 0
+		return 0, nil
 	}
-	return n
+	return n, nil
 }
 
 func (c *checker) identity() {

@@ -224,7 +224,7 @@ func TestDamage(t *testing.T) {
 				r.t.Fatal(err)
 			}
 			f.Close()
-		}, []string{"unsafe hardstate hardstate"}, "older than the log"},
+		}, []string{"refuses hardstate hardstate"}, "older than the log"},
 
 		{"log, an applied entry", three, func(r *rig) { r.flip(r.segmentWith(sample.Value(5))) },
 			[]string{"repairs wal SEGMENT at 7-7"}, "payload has checksum"},
@@ -232,6 +232,10 @@ func TestDamage(t *testing.T) {
 			[]string{"repairs wal SEGMENT at 52-52"}, "payload has checksum"},
 		{"log, nobody to fetch from", alone, func(r *rig) { r.flip(r.segmentWith(sample.Value(50))) },
 			[]string{"refuses wal SEGMENT at 52-52"}, "payload has checksum"},
+		{"log, an applied entry and another one, nobody to fetch from", alone, func(r *rig) {
+			r.flip(r.segmentWith(sample.Value(5)))
+			r.flip(r.segmentWith(sample.Value(50)))
+		}, []string{"refuses wal SEGMENT at 7-7"}, "payload has checksum"},
 		{"log, a zeroed sector", three, func(r *rig) {
 			name, at := r.segmentWith(sample.Value(50))
 			r.zero(name, at/512*512)
@@ -272,9 +276,9 @@ func TestDamage(t *testing.T) {
 			if err != nil {
 				r.t.Fatal(err)
 			}
-		}, []string{"unsafe state " + stateFile + " 41-41"}, "index 41 of term 2, the log has term 3"},
+		}, []string{"refuses state " + stateFile + " 41-41"}, "index 41 of term 2, the log has term 3"},
 		{"identity of another cluster", three, func(r *rig) { r.identity(0xc2, sample.MemberID) },
-			[]string{"unsafe state " + stateFile}, "belongs to cluster"},
+			[]string{"refuses state " + stateFile}, "belongs to cluster"},
 		{"identity of no member", three, func(r *rig) { r.identity(sample.ClusterID, 0xff) },
 			[]string{"unsafe state " + stateFile}, "is none of the cluster's 3 members"},
 		{"state, file missing", three, func(r *rig) {
@@ -385,5 +389,37 @@ func TestNothingThere(t *testing.T) {
 	f := memfs.New(1, t.TempDir())
 	if _, err := check.Run(f, check.Options{Dir: "DIR"}); !errors.Is(err, check.ErrNoData) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestNotAllowed does not take for damage what this user must not read.
+func TestNotAllowed(t *testing.T) {
+	r := newRig(t, three)
+	segment, _ := r.segmentWith(sample.Value(50))
+	for _, hidden := range []string{"identity", "hardstate", datadir.WAL, segment, "state/CURRENT", stateFile} {
+		r.fs.SetHook(func(op memfs.Op) error {
+			if (op.Kind == memfs.OpOpen || op.Kind == memfs.OpList) && op.Name == hidden {
+				return fs.ErrPermission
+			}
+			return nil
+		})
+		if report, err := check.Run(r.fs, check.Options{Dir: "DIR"}); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v, findings %+v", hidden, err, report.Findings)
+		}
+	}
+}
+
+// TestUnreadableLog says nothing about where a log ends of which nothing can be read.
+func TestUnreadableLog(t *testing.T) {
+	r := newRig(t, three)
+	segments, err := r.fs.List(datadir.WAL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range segments {
+		r.flip(path.Join(datadir.WAL, name), 9)
+	}
+	if l := r.run().Log; l != nil {
+		t.Errorf("log %+v", l)
 	}
 }

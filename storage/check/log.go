@@ -20,14 +20,17 @@ func (c *checker) log() {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.What = "there is no log"
-		c.damage(f, c.entriesDamaged(0))
+		c.damage(f, c.entriesDamaged())
 		return
 	case err != nil:
 		f.What = fmt.Sprintf("it cannot be read: %v", err)
-		c.damage(f, c.entriesDamaged(0))
+		c.damage(f, c.entriesDamaged())
 		return
 	}
 	c.wal = &in
+	if in.Base.Index == 0 {
+		return // nothing can be read before the damage
+	}
 	last, lastTerm := end(&in)
 	log := Log{
 		Segments: len(in.Segments), First: in.Base.Index + 1, Last: last, LastTerm: lastTerm, Commit: in.CommitHint,
@@ -54,7 +57,7 @@ func (c *checker) judgeLog() {
 	if bad := c.wal.Corrupt; bad != nil {
 		c.damage(Finding{
 			Part: "wal", File: bad.Segment, Offset: at(bad.Offset), First: bad.First, Last: bad.Last, What: bad.Error(),
-		}, c.entriesDamaged(bad.Last))
+		}, c.entriesDamaged())
 	}
 	if c.wal.Ignored != "" {
 		segment, what, _ := strings.Cut(c.wal.Ignored, ": ")

@@ -111,11 +111,12 @@ func (c *checker) content(db *backend.DB, v backend.Inventory) error {
 		state.Alarms = append(state.Alarms, fmt.Sprintf("%s of member %s", a.Type, hexID(a.Member)))
 	}
 	c.report.State = &state
-	c.applied = applied{index: s.Index, term: s.Term, members: s.Members, ok: true}
 	if c.id != nil && s.ClusterID != c.id.ClusterID {
 		c.damage(Finding{Part: "state", File: v.File, What: fmt.Sprintf("it belongs to cluster %s, the identity to cluster %s",
-			hexID(s.ClusterID), hexID(c.id.ClusterID))}, c.contradiction())
+			hexID(s.ClusterID), hexID(c.id.ClusterID))}, c.togetherNot("the state is another cluster's"))
+		return nil
 	}
+	c.applied = applied{index: s.Index, term: s.Term, members: s.Members, ok: true}
 	return nil
 }
 

@@ -26,15 +26,15 @@ func (c *checker) together() {
 	last, lastTerm := end(c.wal)
 	if c.hard != nil && c.hard.Term < lastTerm {
 		c.damage(Finding{Part: "hardstate", File: datadir.HardState, What: fmt.Sprintf("it is at term %d, the log has an entry "+
-			"of term %d at index %d: it is older than the log", c.hard.Term, lastTerm, last)}, c.contradiction())
+			"of term %d at index %d: it is older than the log", c.hard.Term, lastTerm, last)}, c.hardStateOld())
 	}
 	if c.applied.ok {
-		c.stateInLog(last)
+		c.stateInLog()
 	}
 }
 
 // stateInLog finds the entry that the state applied last.
-func (c *checker) stateInLog(last uint64) {
+func (c *checker) stateInLog() {
 	a, base := c.applied, c.wal.Base
 	f := Finding{Part: "state", File: c.report.State.File}
 	switch {
@@ -50,17 +50,13 @@ func (c *checker) stateInLog(last uint64) {
 		f.First, f.Last = a.index+1, base.Index
 		c.damage(f, c.stateLost())
 		return
-	case a.index > last:
-		return // the log's end was found damaged, or it was not readable that far
+	case c.wal.Corrupt != nil:
+		return // what was found there says what becomes of it
 	}
-	term := base.Term
-	if a.index > base.Index {
-		term = c.wal.Entries[a.index-base.Index-1].GetTerm()
-	}
-	if term != a.term {
+	if term, ok := c.wal.Term(a.index); ok && term != a.term {
 		f.What = fmt.Sprintf("it has applied index %d of term %d, the log has term %d there", a.index, a.term, term)
 		f.First, f.Last = a.index, a.index
-		c.damage(f, c.contradiction())
+		c.damage(f, c.togetherNot("the state is not what its log leads to"))
 	}
 }
 

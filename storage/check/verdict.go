@@ -62,10 +62,10 @@ func (c *checker) copyDamaged() verdict {
 	return verdict{Repairs, "it writes the copy anew from the other one", []string{c.startIt()}}
 }
 
-// entriesDamaged judges entries that cannot be read. last is 0 if it is not known where the damage ends.
-func (c *checker) entriesDamaged(last uint64) verdict {
+// entriesDamaged judges entries that cannot be read.
+func (c *checker) entriesDamaged() verdict {
 	switch {
-	case c.applied.ok && last > 0 && last <= c.applied.index:
+	case c.stateHasDamaged():
 		return verdict{Repairs, fmt.Sprintf("it starts its log anew behind the damage: the state has applied up to index %d",
 			c.applied.index), []string{c.startIt()}}
 	case c.alone():
@@ -73,6 +73,15 @@ func (c *checker) entriesDamaged(last uint64) verdict {
 	}
 	return verdict{Repairs, "it keeps silent until it has fetched the entries from its peers, then takes part again",
 		[]string{c.startIt(), fmt.Sprintf("if no majority is left to fetch from: quorumctl recover %s --plan", c.o.Dir)}}
+}
+
+// stateHasDamaged tells whether all entries that cannot be read are in the state, and the log goes on behind it.
+func (c *checker) stateHasDamaged() bool {
+	if c.wal == nil || !c.wal.Whole || !c.applied.ok {
+		return false
+	}
+	term, ok := c.wal.Term(c.applied.index)
+	return ok && term == c.applied.term
 }
 
 func (c *checker) stateLost() verdict {
@@ -92,6 +101,21 @@ func (c *checker) snapshotDamaged() verdict {
 
 func (c *checker) damageForgiven() verdict {
 	return verdict{Harmless, "it passes over it: what it held stands elsewhere in the log", []string{c.startIt()}}
+}
+
+// togetherNot is for files that are sound and do not belong together.
+func (c *checker) togetherNot(then string) verdict {
+	return verdict{Refuses, "it does not start: " + then, slices.Concat(
+		[]string{"put back the files that belong together, if only some of them came from elsewhere"}, c.leaveIt())}
+}
+
+// hardStateOld is for promises that were forgotten. A new cluster does not need them.
+func (c *checker) hardStateOld() verdict {
+	v := c.togetherNot("it might vote again in a term in which it has voted")
+	if c.alone() {
+		v.next = c.recoverIt()
+	}
+	return v
 }
 
 func (c *checker) contradiction() verdict {

@@ -138,7 +138,7 @@ func (s *Source) open(fsys env.FS) (err error) {
 		s.plan.Damaged, s.plan.Reason = &Range{First: applied + 1}, err.Error()
 		log = wal.Inspection{Recovered: wal.Recovered{Base: wal.Snapshot{Index: applied, Term: term}}}
 	}
-	if term, ok := termAt(&log, applied); ok && term != s.machine.View().Term {
+	if term, ok := log.Term(applied); ok && term != s.machine.View().Term {
 		if log.Corrupt == nil {
 			return fmt.Errorf("%w: it has applied index %d of term %d, the log has term %d there", ErrStateUnusable, applied,
 				s.machine.View().Term, term)
@@ -156,18 +156,6 @@ func (s *Source) open(fsys env.FS) (err error) {
 		return err
 	}
 	return s.describe(&log, applied)
-}
-
-// termAt is the term of an entry, if the log has it or begins right behind it.
-func termAt(log *wal.Inspection, index uint64) (term uint64, ok bool) {
-	switch base := log.Base.Index; {
-	case index < base || index > base+uint64(len(log.Entries)):
-		return 0, false
-	case index == base:
-		return log.Base.Term, true
-	default:
-		return log.Entries[index-base-1].GetTerm(), true
-	}
 }
 
 // takeEntries applies what the log has behind the state.

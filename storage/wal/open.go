@@ -24,6 +24,18 @@ type Recovered struct {
 	Ignored string
 }
 
+// Term is the term of an entry, if the log has it or begins right behind it.
+func (r *Recovered) Term(index uint64) (term uint64, ok bool) {
+	switch base := r.Base.Index; {
+	case index < base || index > base+uint64(len(r.Entries)):
+		return 0, false
+	case index == base:
+		return r.Base.Term, true
+	default:
+		return r.Entries[index-base-1].GetTerm(), true
+	}
+}
+
 // Open reads a log and readies it for appending: it starts a new segment with the last frame in it, durable on return
 // (W4). applied is the index up to which the state has applied entries, as evidence that the log must reach it (W2); 0
 // if there is no state. The error is a *CorruptError if synced entries are damaged or missing, and matches
