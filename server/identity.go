@@ -65,6 +65,9 @@ func (f founding) settle(cfg Config, files env.FS) (founding, error) {
 		}
 		return f, cfg.ValidateBootstrap()
 	}
+	if errors.Is(err, wal.ErrIdentityLost) {
+		return f, nil // the node refuses it, and says what is left to do
+	}
 	if err != nil {
 		return f, err
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/datadir"
+	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
 // anyPort is a configuration for a member alone, on free ports.
@@ -228,6 +232,14 @@ func TestOpenRefuses(t *testing.T) {
 	_, err := Open(three("etcd-cluster"), hclog.NewNullLogger())
 	if !errors.Is(err, raftnode.ErrForeignData) || !strings.Contains(err.Error(), founded.DataDir) {
 		t.Errorf("data of another cluster: %v", err)
+	}
+
+	if err := os.Truncate(filepath.Join(founded.DataDir, datadir.Identity), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(founded, hclog.NewNullLogger())
+	if !errors.Is(err, wal.ErrIdentityLost) || !strings.Contains(err.Error(), "keep it down") {
+		t.Errorf("lost identity: %v", err)
 	}
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
