@@ -98,9 +98,20 @@ func (n *Node) beginFetch(f *fetch) {
 func (n *Node) askPiece() {
 	f := n.fetch
 	f.asked = n.env.Clock.Now()
-	n.send(f.from, &peerpb.Message{Body: &peerpb.Message_SnapshotFetch{
-		SnapshotFetch: &peerpb.SnapshotFetch{Index: f.meta.Index, Term: f.meta.Term, Offset: f.next},
-	}})
+	q := &peerpb.SnapshotFetch{Index: f.meta.Index, Term: f.meta.Term, Offset: f.next}
+	if f.meta.Index == 0 {
+		q.Index = n.leastSnapshot()
+	}
+	n.send(f.from, &peerpb.Message{Body: &peerpb.Message_SnapshotFetch{SnapshotFetch: q}})
+}
+
+// leastSnapshot is the index from which on a snapshot is of use to a node that lost its state or its log: one that is older
+// does not join with the log, or has nothing that the node lacks. A peer may have such a one at hand, for somebody else.
+func (n *Node) leastSnapshot() uint64 {
+	if n.repair != nil {
+		return n.repair.from.Index + 1
+	}
+	return n.mem.baseIndex
 }
 
 // snapshotChunk takes one piece to the snap lane. Pieces that were not asked for (late, duplicated) are dropped.

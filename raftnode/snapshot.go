@@ -174,18 +174,22 @@ func (n *Node) snapshotOffered(m *raftpb.Message) {
 	n.snaps.offered[m.GetTo()] = offer{index: m.GetSnapshot().GetMetadata().GetIndex(), activity: n.env.Clock.Now()}
 }
 
-// serveSnapshot sends one piece. Index 0 asks for any snapshot, which a node that lost its state does before it can
-// know one.
+// serveSnapshot sends one piece. Term 0 asks for any snapshot from an index on, which a node that lost its state does before
+// it can know one.
 func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 	if n.raw == nil {
 		return
 	}
-	f := n.snaps.file
-	if q.GetIndex() == 0 && (f == nil || f.meta.Index < n.mem.baseIndex) {
+	f, any := n.snaps.file, q.GetTerm() == 0
+	if any && n.applied < q.GetIndex() {
+		n.send(from, snapshotFailedMessage(0, 0, fmt.Sprintf("its state is at index %d only", n.applied)))
+		return
+	}
+	if any && (f == nil || f.meta.Index < max(q.GetIndex(), n.mem.baseIndex)) {
 		n.makeSnapshot() // the asker asks again
 		return
 	}
-	if f == nil || (q.GetIndex() != 0 && (f.meta.Index != q.GetIndex() || f.meta.Term != q.GetTerm())) {
+	if f == nil || !any && (f.meta.Index != q.GetIndex() || f.meta.Term != q.GetTerm()) {
 		n.send(from, snapshotFailedMessage(q.GetIndex(), q.GetTerm(), "not here any more"))
 		return
 	}

@@ -736,8 +736,8 @@ func (x *ForwardRefused) GetReason() ForwardRefused_Reason {
 	return ForwardRefused_NOT_LEADER
 }
 
-// SnapshotFetch asks for a part of a snapshot. Index and term 0 ask for whichever snapshot the receiver has or can
-// make; the first chunk's answer then fixes them.
+// SnapshotFetch asks for a part of a snapshot. With term 0 any will do that the receiver has or can make, if it is at
+// that index or behind it; the first chunk's answer then fixes both.
 type SnapshotFetch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
