@@ -27,15 +27,18 @@ func (s *state) close() error {
 	if s.db == nil {
 		return nil
 	}
-	// A clean stop leaves nothing to replay; a crash at any point, or a full disk, only means more replay.
+	// A clean stop leaves nothing to replay; a crash at any point, or a full disk, only means more replay, and a state that
+	// is damaged will not be used again.
 	var flushErr error
 	if s.machine.Pending() {
 		flushErr = s.machine.Flush()
 	}
-	if errors.Is(flushErr, env.ErrNoSpace) {
-		flushErr = nil
+	for _, err := range []error{flushErr, s.db.Close()} {
+		if err != nil && !errors.Is(err, env.ErrNoSpace) && !errors.Is(err, backend.ErrDamaged) {
+			return err
+		}
 	}
-	return firstError(flushErr, s.db.Close())
+	return nil
 }
 
 // abandon closes the file as it is.

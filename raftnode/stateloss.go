@@ -30,7 +30,8 @@ type stateLoss struct {
 	handedAt     time.Duration // when leadership was last offered to others
 }
 
-// StateDamaged tells the node that its state turned out to be damaged, as a read does that finds a wrong checksum.
+// StateDamaged tells the node that its state turned out to be damaged, as a read does that finds a wrong checksum. why
+// matches backend.ErrDamaged.
 func (n *Node) StateDamaged(why error) {
 	if n.stopped || n.raw == nil || n.lost.reason != "" {
 		return
@@ -46,7 +47,7 @@ func (n *Node) StateDamaged(why error) {
 	n.lost.reason = why.Error()
 	n.logger.Error("state is damaged: nothing is served until it is rebuilt from a peer's snapshot", "error", why)
 	n.applyLane.Do(func() error {
-		n.state.machine.Condemn(fmt.Errorf("%w: %w", backend.ErrDamaged, why))
+		n.state.machine.Condemn(why)
 		return backend.Condemn(n.env.FS, stateDir, why.Error())
 	}, func(err error) {
 		if err != nil {
