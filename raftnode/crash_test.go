@@ -4,7 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
+	"github.com/quorumkv/quorumkv/storage/datadir"
+	"github.com/quorumkv/quorumkv/storage/snap"
 )
 
 // crashAtEach runs story once for each file operation that it makes on a node, with a crash there: process crashes and
@@ -142,4 +145,48 @@ func TestInstallInterrupted(t *testing.T) {
 		}
 		return crashed
 	})
+}
+
+// TestInterruptedInstallOfRottenState finds a snapshot to finish an installation from whose checksum is right, because what
+// it was copied from was rotten. The node fetches another one.
+func TestInterruptedInstallOfRottenState(t *testing.T) {
+	c := behind(t, raftnode.Config{})
+	n := c.node(3)
+	n.fault = func(op memfs.Op) error {
+		if op.Kind == memfs.OpRename && op.Name == "state/CURRENT.tmp" {
+			panic(memfs.Crash{Op: op})
+		}
+		return nil
+	}
+	n.open()
+	for range 10 {
+		c.tick(1, c.up()...)
+	}
+	files := n.files("snap")
+	if n.raft != nil || len(files) != 1 {
+		t.Fatalf("node 3 did not die while it installed a snapshot: up %v, files %v\n%s", n.raft != nil, files, c.take())
+	}
+	n.fault = nil
+	n.crash(false)
+	found, err := snap.List(n.fs, datadir.Snap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotten, err := snap.Create(n.fs, datadir.Snap, found[0], 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rotten.Write(make([]byte, 64<<10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotten.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	c.take()
+	n.open()
+	c.settle()
+	if n.raft == nil {
+		t.Fatal(c.take())
+	}
+	converge(t, c)
 }

@@ -24,6 +24,9 @@ func (n *Node) stageFile(m snap.Meta) (*staged, error) {
 		return nil, err
 	}
 	gen, err := backend.Stage(n.env.FS, stateDir, n.cfg.Backend, r.Content())
+	if errors.Is(err, backend.ErrDamaged) {
+		err = fmt.Errorf("%w: %w", snap.ErrDamaged, err)
+	}
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}

@@ -327,6 +327,9 @@ func Stage(fsys env.FS, dir string, o Options, content io.Reader) (*Staged, erro
 		err = checkFile(g.osPath())
 	}
 	if err == nil {
+		err = walk(g.osPath())
+	}
+	if err == nil {
 		s.db, err = openBolt(g.osPath(), o, false, nil)
 	}
 	if err == nil {

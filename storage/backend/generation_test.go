@@ -373,3 +373,56 @@ func FuzzCurrent(f *testing.F) {
 		}
 	})
 }
+
+// TestStageSurvivesRottenPages is given copies of a file with one rotten page each, as a peer sends them that does not know
+// yet. bbolt, left to itself, kills the process over many of them, and whoever sent it sends it again after the restart.
+func TestStageSurvivesRottenPages(t *testing.T) {
+	fsys := memfs.New(1, t.TempDir())
+	o := Options{MapBytes: 1 << 20, NoSync: true}
+	db, err := Create(fsys, "state", o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		b := new(Batch)
+		for j := range 40 {
+			b.Put(Meta, fmt.Appendf(nil, "%05d-%05d", j, i), bytes.Repeat([]byte{byte(i)}, 100))
+		}
+		if err := db.Commit(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sound, err := os.ReadFile(fsys.MapPath("state/0000000000000001/db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, refused := os.Getpagesize(), 0
+	for at := metaPages * page; at < len(sound); at += page {
+		for what, rot := range map[string]func(p []byte){
+			"zeroed": func(p []byte) { clear(p) },
+			"id":     func(p []byte) { p[0] ^= 1 },
+			"type":   func(p []byte) { p[8] ^= 0x20 },
+		} {
+			rotten := slices.Clone(sound)
+			rot(rotten[at : at+page])
+			s, err := Stage(fsys, "state", o, bytes.NewReader(rotten))
+			switch {
+			case err == nil: // nothing refers to the page, or not by what is rotten
+				if err := s.Discard(); err != nil {
+					t.Fatal(err)
+				}
+			case errors.Is(err, ErrDamaged):
+				refused++
+			default:
+				t.Errorf("page %d, %s: %v", at/page, what, err)
+			}
+		}
+	}
+	if refused < 30 {
+		t.Errorf("only %d refused", refused)
+	}
+	t.Logf("%d refused", refused)
+}
