@@ -179,13 +179,16 @@ func (m *Machine) compare(c *Command) (Response, error) {
 		if m.check = next; news {
 			m.history.report(index, report)
 		}
+		if next.Diverged() {
+			return Response{}, &DivergedError{next}
+		}
 		return r, nil
 	}
 	return Response{}, ErrMalformedRequest
 }
 
 // compared ends an entry: with a check in it, the hash after it is what counts.
-func (m *Machine) compared(stirred bool) error {
+func (m *Machine) compared(stirred bool) {
 	switch {
 	case m.checking:
 		m.check, m.checking = &Check{Index: m.index, Hash: m.history.sum}, false
@@ -194,10 +197,6 @@ func (m *Machine) compared(stirred bool) error {
 		next.Stirred = true
 		m.check = &next
 	}
-	if m.check.Diverged() {
-		return &DivergedError{m.check}
-	}
-	return nil
 }
 
 var keyCheck = []byte("historyCheck")

@@ -168,7 +168,8 @@ func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) 
 	}
 	m.history.end()
 	m.index, m.term = e.GetIndex(), e.GetTerm()
-	return results, m.compared(stirred)
+	m.compared(stirred)
+	return results, nil
 }
 
 func (m *Machine) applyCommand(c *Command, term uint64, self RequestID, results []Result) ([]Result, error) {
