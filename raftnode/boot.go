@@ -52,6 +52,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 	n.mem.snapshot = n.raftSnapshot
 	n.watches = watch.NewHub(n.noticeInterval, e.Clock.After)
 	n.snaps.offered = map[uint64]offer{}
+	n.histories = histories{seen: &apply.Check{}, verdict: &apply.Check{}, at: e.Clock.Now()}
 	n.leases.clock = leaseClock{set: e.Clock.Now(), limit: leaseClockTicks * cfg.Tick}
 	opened := false
 	defer func() {

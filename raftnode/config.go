@@ -42,6 +42,11 @@ type Config struct {
 	CatchUpEntries uint64
 	// LogBytes bounds the memory that the log's entries take, whatever their number. Default 256 MiB.
 	LogBytes uint64
+	// CheckInterval and CheckEntries are when the members' histories are compared: that long after the last time, or after
+	// so many applied entries, whichever comes first, if anything else was applied since. Default 30 s and 10,000. Too
+	// long: a member that has diverged serves for as long. Too short: entries and reports for nothing.
+	CheckInterval time.Duration
+	CheckEntries  uint64
 	// BallastBytes is the size of the file that is given up when the disk is full, and the measure of when it nearly is;
 	// see space.go. Default: 2 % of the volume, from 64 MiB to 1 GiB, at most a sixteenth of the volume. Negative: no
 	// ballast, and nobody looks at the space that is left until a write finds none. Too small: there is no room to delete
@@ -73,6 +78,9 @@ type Config struct {
 	// Recent bounds the history that stays in memory for watchers.
 	Recent mvcc.Recent
 	Logger hclog.Logger
+	// BeforeApply stands between the log and the state: what it returns is applied in place of committed entries. It is for
+	// simulations of a member whose memory lies; nil otherwise. It is called on the apply lane.
+	BeforeApply func([]*raftpb.Entry) []*raftpb.Entry
 	// Observe receives durations and transitions for metrics. Its functions are called on the loop and may be nil.
 	Observe Observer
 	// Publish hands out the newest state after it changed: on the loop, once per turn at most. May be nil.
@@ -99,6 +107,8 @@ const (
 	defaultElectionTicks   = 10
 	defaultSnapshotEntries = 10_000
 	defaultCatchUpEntries  = 5_000
+	defaultCheckInterval   = 30 * time.Second
+	defaultCheckEntries    = 10_000
 	defaultLogBytes        = 256 << 20
 	defaultSegmentBytes    = 64 << 20
 	defaultChunkBytes      = 512 << 10
@@ -149,6 +159,8 @@ func (c *Config) validate() error {
 	def(&c.StallTimeout, max(defaultStallTimeout, c.Tick))
 	def(&c.SnapshotEntries, defaultSnapshotEntries)
 	def(&c.CatchUpEntries, defaultCatchUpEntries)
+	def(&c.CheckInterval, defaultCheckInterval)
+	def(&c.CheckEntries, defaultCheckEntries)
 	def(&c.LogBytes, defaultLogBytes)
 	def(&c.SegmentBytes, defaultSegmentBytes)
 	def(&c.ChunkBytes, defaultChunkBytes)

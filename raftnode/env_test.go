@@ -115,7 +115,7 @@ type patience struct{ c *cluster }
 func (p patience) Read(b []byte) (int, error) {
 	clear(b)
 	if p.c.running != nil {
-		b[len(b)-1] = byte(3 * (p.c.running.id - 1))
+		b[len(b)-1] = byte(min(3*(p.c.running.id-1), 9)) // the fourth and the fifth are alike
 	}
 	return len(b), nil
 }

@@ -181,9 +181,14 @@ func (n *Node) stage(f *fetch) {
 			n.giveUp(err.Error())
 			return
 		}
+		n.staged = s
+		if err := n.histories.contradicts(s.machine.View()); err != nil {
+			n.discardStaged(func() {})
+			n.giveUp(err.Error())
+			return
+		}
 		n.fetch = nil
 		s.rebuild = f.offer == nil
-		n.staged = s
 		n.logger.Info("snapshot received", "from", hex(f.from), "index", f.meta.Index, "bytes", f.total)
 		if f.offer == nil {
 			n.installRestored(f.from)
@@ -293,10 +298,10 @@ func (n *Node) discardStaged(then func()) {
 	})
 }
 
-// nextPeer is the voter after id, in the order of ids, that is not this node.
+// nextPeer is the voter after id, in the order of ids, that is not this node and may replace its state.
 func (n *Node) nextPeer(id uint64) uint64 {
 	others := slices.DeleteFunc(slices.Sorted(slices.Values(n.mem.conf.GetVoters())), func(v uint64) bool {
-		return v == n.self.Member
+		return v == n.self.Member || n.lost.sources != nil && !slices.Contains(n.lost.sources, v)
 	})
 	if len(others) == 0 {
 		return 0

@@ -165,6 +165,7 @@ func (n *Node) restored(index uint64, state opened) {
 	n.applied, n.view = index, state.view
 	n.adoptLeases(state.leases)
 	n.flush.durable, n.compaction.done = index, false
+	n.stats.SnapshotsInstalled++
 	n.stateBack()
 }
 

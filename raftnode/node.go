@@ -60,6 +60,7 @@ type Node struct {
 	leases       leases
 	stall        stall
 	space        space
+	histories    histories
 	heard        map[uint64]time.Duration   // when a peer was last heard
 	taken        map[uint64]apply.RequestID // the newest command taken from a peer that forwarded it
 
@@ -328,6 +329,7 @@ func (n *Node) tick() {
 	n.fetchTick(now)
 	n.repairTick(now)
 	n.rebuildTick(now)
+	n.tickHistories(now)
 	n.transferTick()
 	n.watches.Tick(now)
 	n.tickLeases(now)

@@ -3,6 +3,7 @@ package raftnode_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -40,6 +41,8 @@ import (
 //	look N KEY                           a serializable read: of what the node published last
 //	transfer N [to=N]                    hands leadership over
 //	damaged N                            a read has found the state damaged
+//	diverge N                            the next entry, a put, is applied with another value than it has
+//	compared NODES                       what came of comparisons of histories
 //	stop N                               an orderly stop
 //	hold FILTER, network                 messages that match stay in flight; what is in flight
 //	step FILTER [n=N], lose FILTER [n=N] delivers (one), or loses (all), messages in flight that match
@@ -87,7 +90,7 @@ type script struct {
 }
 
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
-	cfg := raftnode.Config{SegmentBytes: 64 << 10, BallastBytes: -1}
+	cfg := raftnode.Config{SegmentBytes: 64 << 10, BallastBytes: -1, CheckInterval: never, CheckEntries: math.MaxUint64}
 	for _, a := range d.CmdArgs {
 		v := uint64(number(t, d, a.Key, 0))
 		switch a.Key {
@@ -110,6 +113,10 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			cfg.SegmentBytes = int64(v)
 		case "chunk-bytes":
 			cfg.ChunkBytes = int(v)
+		case "check-ticks":
+			cfg.CheckInterval = time.Duration(v) * tick
+		case "check-entries":
+			cfg.CheckEntries = v
 		case "ballast-bytes":
 			cfg.BallastBytes = int64(v)
 		case "batch-commands":
@@ -169,6 +176,14 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	case "damaged":
 		n := s.up(t, d)
 		n.guard(func() { n.raft.StateDamaged(fmt.Errorf("row of a read: %w", backend.ErrDamaged)) })
+	case "diverge":
+		s.up(t, d).twist = true
+	case "compared":
+		for _, n := range s.nodes(t, d) {
+			st := n.raft.Status()
+			n.say("histories: %d compared, %d without a verdict, %d times diverged, check at index %d", st.HistoryChecks,
+				st.HistoryChecksUndecided, st.HistoriesDiverged, n.stat.DivergedAt)
+		}
 	case "stop":
 		n := s.up(t, d)
 		n.raft.Stop(func(err error) { n.say("stopped: %v", result(err)) })
@@ -197,6 +212,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.disks(t, d)
 	}
 }
+
+// never is longer than any script.
+const never = 1000 * time.Hour
 
 func result(err error) any {
 	if err == nil {
@@ -230,6 +248,9 @@ func (s *script) status(n *node) {
 	if st.Damage != "" {
 		damage := strings.ReplaceAll(st.Damage, strings.TrimSuffix(n.fs.MapPath("."), "."), "")
 		text += "\n  damage: " + strings.ReplaceAll(damage, "; ", ";\n    ")
+	}
+	if st.Dispute != "" {
+		text += "\n  dispute: " + st.Dispute
 	}
 	if st.Pending > 0 {
 		text += fmt.Sprintf(", %d writes pending", st.Pending)

@@ -135,6 +135,9 @@ func (n *Node) makeSnapshot() {
 			observe(n.cfg.Observe.Snapshot, now-start)
 			n.logger.Info("snapshot made", "index", meta.Index, "term", meta.Term, "bytes", read.Size(),
 				"elapsed", now-start)
+			if n.lost.check > 0 {
+				n.withdrawSnapshot()
+			}
 			n.schedule()
 		})
 	})
@@ -169,6 +172,20 @@ func (n *Node) dropSnapshot(f *snapFile) error {
 	return snap.Remove(n.env.FS, snapDir, f.meta.Index, f.meta.Term)
 }
 
+// withdrawSnapshot removes the copy, which is as bad as what it is a copy of.
+func (n *Node) withdrawSnapshot() {
+	f := n.snaps.file
+	if f == nil {
+		return
+	}
+	n.snaps.file = nil
+	n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
+		if err != nil {
+			n.logger.Warn("damaged snapshot not removed", "index", f.meta.Index, "error", err)
+		}
+	})
+}
+
 // snapshotOffered remembers that raft sent a follower to fetch a snapshot, so that it hears of a failure.
 func (n *Node) snapshotOffered(m *raftpb.Message) {
 	n.snaps.offered[m.GetTo()] = offer{index: m.GetSnapshot().GetMetadata().GetIndex(), activity: n.env.Clock.Now()}
@@ -178,6 +195,10 @@ func (n *Node) snapshotOffered(m *raftpb.Message) {
 // it can know one.
 func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 	if n.raw == nil {
+		return
+	}
+	if n.lost.check > 0 {
+		n.send(from, snapshotFailedMessage(q.GetIndex(), q.GetTerm(), "the history of this member has diverged"))
 		return
 	}
 	f, any := n.snaps.file, q.GetTerm() == 0
@@ -205,7 +226,7 @@ func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 		return err
 	}, func(err error) {
 		switch {
-		case n.stopped:
+		case n.stopped, n.lost.check > 0:
 		case err != nil:
 			n.logger.Warn("snapshot not readable", "index", f.meta.Index, "offset", offset, "error", err)
 			n.send(from, snapshotFailedMessage(f.meta.Index, f.meta.Term, err.Error()))

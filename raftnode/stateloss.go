@@ -24,6 +24,10 @@ type stateLoss struct {
 	reason  string // "" if the state is there
 	suspect bool   // it may be sound: two attempts to open it died, and that is all that is known
 	rounds  int    // how often all peers were asked in vain
+	// check is the index of the check that found the state to have diverged, 0 if it is damaged in another way; sources are
+	// the members that may then give another.
+	check   uint64
+	sources []uint64
 
 	// What raft wants to be applied waits: first what the damaged state could not take, then what came since.
 	failed, held []*raftpb.Message
@@ -45,7 +49,18 @@ func (n *Node) StateDamaged(why error) {
 		return
 	}
 	n.lost.reason = why.Error()
+	if c := divergence(why); c != nil {
+		n.diverged(c)
+	}
+	n.watches.Suspend()
 	n.logger.Error("state is damaged: nothing is served until it is rebuilt from a peer's snapshot", "error", why)
+	n.condemn(why)
+	n.publish()
+	n.rebuildTick(n.env.Clock.Now())
+}
+
+// condemn lets nothing more be applied to the state, and sees to it that no start takes it for sound.
+func (n *Node) condemn(why error) {
 	n.applyLane.Do(func() error {
 		n.state.machine.Condemn(why)
 		return backend.Condemn(n.env.FS, stateDir, why.Error())
@@ -54,8 +69,6 @@ func (n *Node) StateDamaged(why error) {
 			n.logger.Warn("damaged state not marked", "error", err)
 		}
 	})
-	n.publish()
-	n.rebuildTick(n.env.Clock.Now())
 }
 
 // stateFailed ends the node, or only its state if that is damaged.
@@ -74,12 +87,8 @@ func (n *Node) examineState(index uint64) {
 	if n.snaps.examining || n.view == nil || f == nil || f.meta.Index != index {
 		return
 	}
-	n.snaps.examining, n.snaps.file = true, nil
-	n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
-		if err != nil {
-			n.logger.Warn("damaged snapshot not removed", "index", index, "error", err)
-		}
-	})
+	n.snaps.examining = true
+	n.withdrawSnapshot()
 	n.applyLane.Do(func() error { // where nobody writes meanwhile
 		_, err := n.openMachine(n.state.db)
 		return err
@@ -103,7 +112,7 @@ func (n *Node) rebuildTick(now time.Duration) {
 		l.handedAt = now
 		n.TransferLeadership(0, func(error) {})
 	}
-	if n.fetch == nil && n.staged == nil && !n.appends.holdsSnapshot() {
+	if n.fetch == nil && n.staged == nil && !n.appends.holdsSnapshot() && !n.resting(now) {
 		n.restoreState(n.nextPeer(n.self.Member))
 	}
 }
@@ -159,8 +168,11 @@ func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 		return nil
 	}, func(err error) {
 		n.staged = nil
-		switch {
+		switch c := divergence(err); {
 		case n.stopped:
+			return
+		case c != nil:
+			n.rebuiltInVain(s, err, c)
 			return
 		case err != nil:
 			n.fail(err)
@@ -169,6 +181,7 @@ func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 		n.logger.Warn("state rebuilt from a snapshot", "index", s.meta.Index, "replayed", len(missed))
 		n.removeInstalled(s.meta)
 		n.applied, n.view = max(n.applied, s.meta.Index), state.view
+		n.stats.SnapshotsInstalled++
 		n.adoptLeases(state.leases)
 		n.flush.durable, n.flush.size, n.flush.inUse = s.meta.Index, file.size, file.inUse
 		n.compaction.done = false
@@ -176,10 +189,24 @@ func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 	})
 }
 
+// rebuiltInVain puts up with a new state that turned out, on the way to where this node was, to have diverged as well: its
+// giver has not found out yet.
+func (n *Node) rebuiltInVain(s *staged, why error, c *apply.Check) {
+	n.lost.reason = why.Error()
+	n.diverged(c)
+	n.histories.rebuilt = n.env.Clock.Now()
+	n.removeInstalled(s.meta)
+	n.condemn(why)
+	n.publish()
+}
+
 // stateBack serves again, and applies what waited.
 func (n *Node) stateBack() {
 	if n.lost.reason != "" {
 		n.stats.Repairs++
+	}
+	if n.lost.check > 0 {
+		n.histories.rebuilt = n.env.Clock.Now()
 	}
 	waiting := append(n.lost.failed, n.lost.held...)
 	n.lost = stateLoss{}

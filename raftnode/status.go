@@ -19,6 +19,11 @@ type Stats struct {
 	DiskStalls      uint64 // of the log's disk
 	Repairs         uint64 // of the log or the state, after damage
 
+	SnapshotsInstalled     uint64 // a state was replaced by a peer's
+	HistoryChecks          uint64 // comparisons of the members' histories that came to a verdict
+	HistoryChecksUndecided uint64 // and that came to none
+	HistoriesDiverged      uint64 // times that this node's own was found to differ
+
 	leaderSince time.Duration
 }
 
@@ -43,6 +48,10 @@ type Status struct {
 	DiskStall time.Duration
 	// Damage says what the disk lost, and what is done about it; "" if nothing.
 	Damage string
+	// DivergedAt is the index of the check that found this node's history to differ, until its state is replaced; else 0.
+	DivergedAt uint64
+	// Dispute says how the members' histories differ while no majority tells which of them is right; "" if they do not.
+	Dispute string
 	Stats
 }
 
@@ -62,8 +71,10 @@ func (n *Node) Status() Status {
 		Watchers:  n.watches.Watchers(),
 		DiskStall: n.stall.length,
 		Damage:    n.damage(),
+		Dispute:   n.histories.dispute,
 		Stats:     n.stats,
 
+		DivergedAt:     n.lost.check,
 		FileBytes:      n.flush.size,
 		FileBytesInUse: n.flush.inUse,
 	}

@@ -64,6 +64,9 @@ func (n *Node) bestTransferee(tried []uint64) uint64 {
 		if n.appends.blocked != nil && pr.Match <= n.mem.last() {
 			return // it may have no space either: only one that stored what this node could not is better off
 		}
+		if n.lost.sources != nil && !slices.Contains(n.lost.sources, id) {
+			return // its state has diverged as well, as far as is known
+		}
 		// Equal matches fall to the lower id, so that the order of the visit does not count.
 		if best == 0 || pr.Match > match || (pr.Match == match && id < best) {
 			best, match = id, pr.Match

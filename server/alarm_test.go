@@ -123,6 +123,29 @@ func TestStatusNamesDamage(t *testing.T) {
 	}
 }
 
+func TestStatusNamesADispute(t *testing.T) {
+	n := newSoloNode(t)
+	e := serve(t, n, testConfig())
+	c := e.client(t)
+	n.change(func(s *raftnode.Status) {
+		s.Dispute = "members differ in their history"
+		s.SnapshotsInstalled, s.HistoryChecks, s.HistoryChecksUndecided, s.HistoriesDiverged = 2, 3, 4, 5
+	})
+	status, err := c.Status(testContext(t), c.Endpoints()[0])
+	if err != nil || len(status.Errors) != 1 || status.Errors[0] != n.Status().Dispute {
+		t.Errorf("%q, %v", status.Errors, err)
+	}
+	got := scrapeMetrics(t, e)
+	for name, want := range map[string]string{
+		"quorumkv_history_disputed": "1", "quorumkv_snapshots_installed_total": "2", "quorumkv_history_checks_total": "3",
+		"quorumkv_history_checks_undecided_total": "4", "quorumkv_history_diverged_total": "5",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %s", name, got[name], want)
+		}
+	}
+}
+
 // A member alone in its cluster, with an alarm that nobody takes back: what grows is refused with etcd's error, through
 // the whole server.
 func TestAlarmStopsGrowth(t *testing.T) {

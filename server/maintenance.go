@@ -52,6 +52,9 @@ func (m *maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.Stat
 	if s.Damage != "" {
 		resp.Errors = append(resp.Errors, s.Damage)
 	}
+	if s.Dispute != "" {
+		resp.Errors = append(resp.Errors, s.Dispute)
+	}
 	if n := m.drills.notice(); n != "" {
 		resp.Errors = append(resp.Errors, n)
 	}

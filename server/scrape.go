@@ -56,6 +56,11 @@ var (
 	descDiskStall  = desc("quorumkv_disk_stalled_seconds", "How long a write to the log has been hanging; 0: it does not.")
 	descDamaged    = desc("quorumkv_damaged", "1 while this member lacks data that its disk lost; Status says which.")
 	descRepairs    = desc("quorumkv_repairs_total", "Times that the log or the state was made whole again.")
+	descInstalled  = desc("quorumkv_snapshots_installed_total", "Times that the state was replaced by a snapshot of another member.")
+	descChecks     = desc("quorumkv_history_checks_total", "Comparisons of the members' histories that came to a verdict.")
+	descUndecided  = desc("quorumkv_history_checks_undecided_total", "Comparisons of the members' histories without a verdict.")
+	descDiverged   = desc("quorumkv_history_diverged_total", "Times that this member's history was found to differ from the majority's.")
+	descDisputed   = desc("quorumkv_history_disputed", "1 while members differ and no majority tells which is right; Status says how.")
 
 	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
 	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
@@ -69,7 +74,7 @@ func (s scrape) Describe(ch chan<- *prometheus.Desc) {
 		descSize, descInUse, descKeys, descRevision, descCompact, descWatchers, descFDUsed, descFDLimit,
 		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
 		descLeasesGranted, descLeasesRevoked, descLeasesExpired, descDiskStalls, descDiskStall, descAlarms,
-		descDamaged, descRepairs,
+		descDamaged, descRepairs, descInstalled, descChecks, descUndecided, descDiverged, descDisputed,
 	} {
 		ch <- d
 	}
@@ -100,6 +105,11 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge(descDiskStall, status.DiskStall.Seconds())
 	gauge(descDamaged, truth(status.Damage != ""))
 	count(descRepairs, status.Repairs)
+	count(descInstalled, status.SnapshotsInstalled)
+	count(descChecks, status.HistoryChecks)
+	count(descUndecided, status.HistoryChecksUndecided)
+	count(descDiverged, status.HistoriesDiverged)
+	gauge(descDisputed, truth(status.Dispute != ""))
 	gauge(descQuota, float64(s.quota))
 	gauge(descVersion, 1, version.Version)
 	gauge(descGoVersion, 1, runtime.Version())

@@ -27,7 +27,9 @@
 //	        uvarint  request id: counter (grows within an epoch)
 //	        uvarint  0, or the only term of entries in which the command counts
 //	        uvarint  length of the request
-//	        ...      request: an encoded etcdserverpb.InternalRaftRequest
+//	        ...      request: an encoded etcdserverpb.InternalRaftRequest, which never begins with 0, or
+//	                 0, 1: a check of the replicas' histories after this entry
+//	                 0, 2, 8 bytes index, 8 bytes hash: what the command's member noted at the check at that index
 //
 // # The state
 //
@@ -39,15 +41,16 @@
 //	meta     consistent_index   applied index, 8 bytes big endian
 //	meta     term               its term, 8 bytes big endian
 //	meta     confState          JSON of raftpb.ConfState
+//	meta     historyCheck       the newest comparison of histories; see below
 //	meta     quorumState        what etcd has no place for; see below
 //	meta     dedupe/<hex id>    the dedupe window of one member; see below
 //
 // All of it is read once, at Open, and checked against the checksums that quorumState and the windows carry.
 //
-// quorumState, 57 bytes, little endian:
+// quorumState, 61 bytes, little endian:
 //
 //	offset  size  field
-//	0       1     version, 3
+//	0       1     version, 4
 //	1       8     cluster id
 //	9       8     applied index
 //	17      8     term
@@ -57,7 +60,18 @@
 //	41      4     CRC32C of the confState value
 //	45      4     CRC32C of the members' JSON list in order of ids
 //	49      4     CRC32C of the alarms' keys, in order of types and members
-//	53      4     CRC32C of bytes 0 to 52
+//	53      4     CRC32C of the historyCheck value
+//	57      4     CRC32C of bytes 0 to 56
+//
+// historyCheck, 26 bytes and 16 for each report, little endian:
+//
+//	offset  size  field
+//	0       1     version, 1
+//	1       8     index of the check's entry, 0 if there was none
+//	9       8     this state's own history hash after that entry; all else here is the same on all replicas
+//	17      1     1 if there is a verdict, plus 2 if something else than checks and reports was applied since
+//	18      8     the verdict: the hash that a majority of the voters reported
+//	26      8     member id, and the 8 bytes of the hash that it reported; so on, in order of ids
 //
 // dedupe/<id>, 2,069 bytes, little endian:
 //

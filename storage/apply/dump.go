@@ -30,6 +30,9 @@ func (m *Machine) Dump(w io.Writer) error {
 	for _, a := range m.alarms {
 		fmt.Fprintf(b, "alarm %s of member %x\n", a.Type, a.Member)
 	}
+	if c := m.check; c.Index > 0 {
+		fmt.Fprintf(b, "%s; own %016x, decided %t: %016x, stirred %t\n", c, c.Hash, c.Decided, c.Verdict, c.Stirred)
+	}
 	for _, w := range m.windows {
 		fmt.Fprintf(b, "window of %x epoch %d high %d bits %08x\n", w.member, w.epoch, w.high, checksum(w.appendBits(nil)))
 	}

@@ -33,7 +33,7 @@ type Command struct {
 	// Term, unless it is 0, is that of the only entries that may carry the command: in any other it does nothing. So what
 	// a leader decided cannot happen once it leads no more.
 	Term uint64
-	// Request is an encoded etcdserverpb.InternalRaftRequest.
+	// Request is an encoded etcdserverpb.InternalRaftRequest, a [CheckRequest] or a [ReportRequest].
 	Request []byte
 }
 

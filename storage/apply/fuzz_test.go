@@ -16,6 +16,7 @@ func FuzzApply(f *testing.F) {
 		f.Add(mustMarshal(g.request()), mustMarshal(g.request()))
 	}
 	f.Add([]byte("\xff"), []byte(nil))
+	f.Add(CheckRequest(), ReportRequest(3, 7))
 	a, b := newRig(f, RequestID{Member: 1, Epoch: 1}), newRig(f, RequestID{Member: 2})
 	next := uint64(0)
 	f.Fuzz(func(t *testing.T, first, second []byte) {

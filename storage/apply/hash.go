@@ -20,6 +20,7 @@ const (
 	tagGrant      = 'g'
 	tagRevoke     = 'r'
 	tagAlarm      = 'a'
+	tagReport     = 'h'
 )
 
 // history is the hash of everything that was ever applied: each entry's sum starts with the one before. Two replicas
@@ -99,6 +100,12 @@ func (h *history) alarm(a Alarm, raised bool) {
 		h.buf[1] = 1
 	}
 	h.u64(a.Member, uint64(a.Type))
+	h.write()
+}
+
+func (h *history) report(index uint64, r Report) {
+	h.buf = append(h.buf[:0], tagReport)
+	h.u64(index, r.Member, r.Hash)
 	h.write()
 }
 

@@ -36,6 +36,8 @@ type Machine struct {
 	// err is the first failure. From then on memory and peers may disagree, so nothing is applied or flushed any more.
 	err error
 
+	// checking says that the entry under way has a check in it.
+	checking bool
 	// leaseChanges are those of the Apply under way.
 	leaseChanges []LeaseChange
 
@@ -150,6 +152,7 @@ func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) 
 		return nil, ErrConfChange
 	}
 	m.history.begin(e.GetIndex(), e.GetTerm())
+	stirred := false
 	if data := e.GetData(); len(data) > 0 {
 		var err error
 		if m.commands, err = appendBatch(m.commands[:0], data); err != nil {
@@ -159,11 +162,13 @@ func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) 
 			if results, err = m.applyCommand(&m.commands[i], e.GetTerm(), self, results); err != nil {
 				return nil, err
 			}
+			stirred = stirred || !m.commands[i].IsCheck()
 		}
 		clear(m.commands) // lets go of data
 	}
 	m.history.end()
 	m.index, m.term = e.GetIndex(), e.GetTerm()
+	m.compared(stirred)
 	return results, nil
 }
 
@@ -184,6 +189,9 @@ func (m *Machine) applyCommand(c *Command, term uint64, self RequestID, results 
 
 // execute carries out a command in an entry of the given term.
 func (m *Machine) execute(c *Command, term uint64, want bool) (Response, error) {
+	if c.IsCheck() {
+		return m.compare(c)
+	}
 	w := m.window(c.ID.Member)
 	if w == nil {
 		return Response{}, ErrNotMember

@@ -10,7 +10,7 @@ import (
 )
 
 // Refound makes the state that of another cluster with one member, durably: keys, their history, and leases stay; the
-// former members, their alarms and what they asked for go. Index and term stay as well, so the log of the new cluster
+// former members, their alarms, what they asked for and the comparison of their histories go. Index and term stay as well, so the log of the new cluster
 // starts after them. The history hash starts anew, so that a state of the former cluster is never taken for one of this.
 //
 // Nothing may have been applied that is not meant to stay. After an error the machine is of no further use.
@@ -22,7 +22,7 @@ func (m *Machine) Refound(clusterID uint64, self Member) error {
 	m.clusterID = clusterID
 	m.members, m.membersDirty = []Member{self}, true
 	m.confState = confStateOf(m.members)
-	m.alarms = nil
+	m.alarms, m.check = nil, &Check{}
 	m.history.sum = foundingHash(m.history.sum, clusterID, m.members)
 	m.batch.Reset()
 	for i := range former {

@@ -22,8 +22,8 @@ var (
 )
 
 const (
-	stateVersion = 3
-	stateBytes   = 57
+	stateVersion = 4
+	stateBytes   = 61
 )
 
 // state is everything that a flush makes durable besides mvcc's revisions.
@@ -42,13 +42,15 @@ type state struct {
 	leases  *lease.Set
 	// alarms is in order of types and members, and never changed in place; storedAlarms is what the last flush holds.
 	alarms, storedAlarms []Alarm
+	// check is replaced, never changed; storedCheck is what the last flush holds.
+	check, storedCheck *Check
 }
 
 // InitialBatch returns the state of a cluster before its first entry, which counts as the snapshot at index 1, term 1:
 // all nodes start with it, so raft never sees its own bootstrap entries.
 func InitialBatch(clusterID uint64, members []Member) *backend.Batch {
 	s := state{clusterID: clusterID, index: 1, term: 1, members: byID(members), membersDirty: true,
-		leases: &lease.Set{}}
+		leases: &lease.Set{}, check: &Check{}}
 	s.confState = confStateOf(s.members)
 	s.hash = foundingHash(0, clusterID, members)
 	b := &backend.Batch{}
@@ -72,6 +74,7 @@ func (s *state) save(b *backend.Batch) {
 	}
 	s.leases.Flush(b)
 	s.saveAlarms(b)
+	s.saveCheck(b)
 	b.Put(backend.Meta, keyIndex, binary.BigEndian.AppendUint64(nil, s.index))
 	b.Put(backend.Meta, keyTerm, binary.BigEndian.AppendUint64(nil, s.term))
 
@@ -85,6 +88,7 @@ func (s *state) save(b *backend.Batch) {
 	r = binary.LittleEndian.AppendUint32(r, checksum(confState))
 	r = binary.LittleEndian.AppendUint32(r, checksum(EncodeMembers(s.members)))
 	r = binary.LittleEndian.AppendUint32(r, alarmsChecksum(s.alarms))
+	r = binary.LittleEndian.AppendUint32(r, checksum(s.check.encode()))
 	r = binary.LittleEndian.AppendUint32(r, checksum(r))
 	b.Put(backend.Meta, keyState, r)
 }
@@ -93,7 +97,7 @@ func (s *state) save(b *backend.Batch) {
 func (s *state) saved() {
 	s.membersDirty = false
 	s.leases.Flushed()
-	s.storedAlarms = s.alarms
+	s.storedAlarms, s.storedCheck = s.alarms, s.check
 	for _, w := range s.windows {
 		w.dirty = false
 	}
@@ -124,6 +128,9 @@ func (s *state) load(tx *bbolt.Tx) error {
 		return err
 	}
 	if err := s.loadAlarms(tx, binary.LittleEndian.Uint32(r[49:])); err != nil {
+		return err
+	}
+	if err := s.loadCheck(meta, binary.LittleEndian.Uint32(r[53:])); err != nil {
 		return err
 	}
 	return s.loadLeases(tx, binary.LittleEndian.Uint32(r[37:]))

@@ -11,6 +11,8 @@ type View struct {
 	Members []Member
 	// Alarms is in order of types and members. It must not be changed.
 	Alarms []Alarm
+	// Check is the newest comparison of the members' histories.
+	Check *Check
 }
 
 func (m *Machine) publish() {
@@ -21,5 +23,6 @@ func (m *Machine) publish() {
 		HistoryHash: m.history.sum,
 		Members:     m.members,
 		Alarms:      m.alarms,
+		Check:       m.check,
 	}
 }

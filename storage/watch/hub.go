@@ -21,6 +21,8 @@ type Hub struct {
 	interval               func() time.Duration
 	after                  func(d time.Duration, f func()) (stop func())
 	watchers               int
+	// suspended says that the view is not to be trusted: nobody gets work until there is another.
+	suspended bool
 }
 
 // NewHub returns a hub without watchers. interval returns the time to a stream's next round of progress notices; after
@@ -41,10 +43,14 @@ func (h *Hub) Open(give func(*Work)) *Stream {
 	return s
 }
 
+// Suspend holds back what the streams are owed until the next Advance: the state behind the view is damaged. Work that was
+// given already is not taken back.
+func (h *Hub) Suspend() { h.suspended = true }
+
 // Advance takes a new view, which must not be older than the one before, and gives work to whom it concerns.
 func (h *Hub) Advance(v *mvcc.View) {
 	old := h.view
-	h.view = v
+	h.view, h.suspended = v, false
 	h.advances++
 	if old != nil {
 		h.history(old.Revision(), v)
@@ -97,6 +103,9 @@ func (h *Hub) Tick(now time.Duration) {
 }
 
 func (h *Hub) giveWoken() {
+	if h.suspended {
+		return
+	}
 	r := round{hub: h}
 	for i, s := range h.woken {
 		h.woken[i] = nil

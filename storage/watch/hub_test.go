@@ -51,6 +51,8 @@ type world struct {
 	history []mvcc.Event // ever
 	clients []*client
 	timers  []timer
+	// suspended says that nobody may be given work.
+	suspended bool
 }
 
 type timer struct {
@@ -104,7 +106,7 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 	w := &world{t: t, rng: rng, db: db}
 	w.load()
 	w.hub = NewHub(func() time.Duration { return 50 * time.Millisecond }, w.after)
-	w.hub.Advance(w.store.View())
+	w.advance()
 	return w
 }
 
@@ -121,13 +123,13 @@ func (w *world) step() {
 	switch d := w.rng.IntN(100); {
 	case d < 30:
 		w.write()
-		w.hub.Advance(w.store.View())
+		w.advance()
 	case d < 35:
 		w.flush()
-		w.hub.Advance(w.store.View())
+		w.advance()
 	case d < 37:
 		if err := w.store.Compact(w.store.Revision() - w.rng.Int64N(20)); err == nil {
-			w.hub.Advance(w.store.View())
+			w.advance()
 			w.store.CompactStep(w.rng.IntN(100))
 			w.flush()
 		}
@@ -137,10 +139,13 @@ func (w *world) step() {
 		}
 		w.flush()
 		w.load()
-		w.hub.Advance(w.store.View())
+		w.advance()
 	case d < 42 && len(w.clients) < 5:
 		c := &client{w: w, open: map[int64]*followed{}}
 		c.stream = w.hub.Open(func(work *Work) {
+			if w.suspended {
+				w.t.Fatal("a stream got work while the view was not to be trusted")
+			}
 			if c.work != nil {
 				w.t.Fatal("a stream got work while it was busy")
 			}
@@ -151,12 +156,20 @@ func (w *world) step() {
 		i := w.rng.IntN(len(w.clients))
 		w.clients[i].stream.Close()
 		w.clients = slices.Delete(w.clients, i, i+1)
+	case d < 45:
+		w.hub.Suspend()
+		w.suspended = true
 	case d < 55:
 		w.pass(10 * time.Millisecond)
 		w.hub.Tick(w.now)
 	case len(w.clients) > 0:
 		w.clients[w.rng.IntN(len(w.clients))].step()
 	}
+}
+
+func (w *world) advance() {
+	w.suspended = false
+	w.hub.Advance(w.store.View())
 }
 
 func (w *world) write() {
@@ -356,6 +369,7 @@ func (f *followed) upTo(c *client, revision int64) {
 
 // settle lets everybody finish, and then nobody may lack an event.
 func (w *world) settle() {
+	w.advance()
 	for again := true; again; {
 		again = len(w.timers) > 0
 		w.pass(longestRest)
@@ -406,7 +420,7 @@ func TestRest(t *testing.T) {
 		txn := w.store.Begin()
 		txn.Put([]byte("k"), nil, 0)
 		txn.End()
-		w.hub.Advance(w.store.View())
+		w.advance()
 	}
 	const watchers = 100
 	for range watchers {
@@ -466,7 +480,7 @@ func TestProgressOfTheFuture(t *testing.T) {
 	txn := w.store.Begin()
 	txn.Put([]byte("another"), nil, 0)
 	txn.End()
-	w.hub.Advance(w.store.View())
+	w.advance()
 	if r := responses(); len(r) != 1 || r[0].ID != NoWatcher {
 		t.Fatalf("responses %+v when the store is where the watcher starts, want one about progress", r)
 	}
