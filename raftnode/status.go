@@ -17,7 +17,8 @@ type Stats struct {
 	LeasesRevoked   uint64 // expired ones included
 	LeasesExpired   uint64 // by this node as the leader
 	DiskStalls      uint64 // of the log's disk
-	Repairs         uint64 // of the log or the state, after damage
+	Repairs         uint64 // of files, after damage
+	Scrub           ScrubStats
 
 	leaderSince time.Duration
 }

@@ -162,7 +162,8 @@ func (s *Scrub) end() error {
 
 // Renew puts the log's content once more on disk: in a new segment that starts after base and holds entries. It is
 // durable on return, in one step: of a crash before nothing is left but the old log. All other segments are removed,
-// whatever is wrong with them. base must be durable elsewhere, and base and entries must be what the log holds.
+// whatever is wrong with them. base must be durable elsewhere, and base and entries must be what the log holds; it may have
+// been compacted further than base.
 //
 // After env.ErrNoSpace the log is as it was. After any other error it refuses all further work.
 func (l *Log) Renew(base Snapshot, entries []*raftpb.Entry) error {
@@ -173,7 +174,9 @@ func (l *Log) Renew(base Snapshot, entries []*raftpb.Entry) error {
 	if n := len(entries); n > 0 {
 		last, lastTerm = entries[n-1].GetIndex(), entries[n-1].GetTerm()
 	}
-	if term, ok := l.terms.at(base.Index); !ok || term != base.Term || last != l.terms.last || lastTerm != l.terms.lastTerm() {
+	term, ok := l.terms.at(base.Index)
+	ok = ok && term == base.Term || base.Index < l.terms.base
+	if !ok || last != l.terms.last || lastTerm != l.terms.lastTerm() {
 		return l.fail(fmt.Errorf("renew the log from index %d, term %d to %d, %d: it ends at %d, %d", base.Index, base.Term,
 			last, lastTerm, l.terms.last, l.terms.lastTerm()))
 	}
