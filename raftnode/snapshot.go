@@ -205,6 +205,7 @@ func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 		case err != nil:
 			n.logger.Warn("snapshot not readable", "index", f.meta.Index, "offset", offset, "error", err)
 			n.send(from, snapshotFailedMessage(f.meta.Index, f.meta.Term, err.Error()))
+			n.forgetSnapshot(f) // another copy will do
 		default:
 			n.send(from, &peerpb.Message{Body: &peerpb.Message_SnapshotChunk{SnapshotChunk: c}})
 		}
@@ -238,13 +239,21 @@ func (n *Node) snapshotTick(now time.Duration) {
 		}
 	}
 	if f := n.snaps.file; f != nil && !n.snaps.making && now-f.lastUse >= snapshotKeep {
-		n.snaps.file = nil
-		n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
-			if err != nil {
-				n.logger.Warn("snapshot not removed", "index", f.meta.Index, "error", err)
-			}
-		})
+		n.forgetSnapshot(f)
 	}
+}
+
+// forgetSnapshot removes a file that is of no more use.
+func (n *Node) forgetSnapshot(f *snapFile) {
+	if n.snaps.file != f {
+		return // it is gone, or about to be
+	}
+	n.snaps.file = nil
+	n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
+		if err != nil {
+			n.logger.Warn("snapshot not removed", "index", f.meta.Index, "error", err)
+		}
+	})
 }
 
 // snapshotTaken ends an offer once the follower acknowledges the index. raft sees that by itself only while its log

@@ -73,12 +73,8 @@ func (n *Node) examineState(index uint64) {
 	if n.snaps.examining || n.view == nil || f == nil || f.meta.Index != index {
 		return
 	}
-	n.snaps.examining, n.snaps.file = true, nil
-	n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
-		if err != nil {
-			n.logger.Warn("damaged snapshot not removed", "index", index, "error", err)
-		}
-	})
+	n.snaps.examining = true
+	n.forgetSnapshot(f)
 	n.applyLane.Do(func() error { // where nobody writes meanwhile
 		_, err := n.openMachine(n.state.db)
 		return err
