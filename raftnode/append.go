@@ -105,6 +105,7 @@ func (w *appendWork) add(m *raftpb.Message) {
 
 // startAppend gives the wal lane its next write, if it is free and there is one.
 func (n *Node) startAppend() {
+	n.renewLog()
 	for !n.appends.busy && len(n.appends.msgs) > 0 && !n.stopped {
 		w := n.appends.take()
 		if w.snapshot != nil {

@@ -48,6 +48,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 		walLane:   e.Lane("wal"),
 		applyLane: e.Lane("apply"),
 		snapLane:  e.Lane("snap"),
+		scrubLane: e.Lane("scrub"),
 	}
 	n.mem.snapshot = n.raftSnapshot
 	n.watches = watch.NewHub(n.noticeInterval, e.Clock.After)

@@ -54,6 +54,12 @@ type Config struct {
 	BallastBytes int64
 	// SegmentBytes is the size of a log file. Default 64 MiB.
 	SegmentBytes int64
+	// ScrubRate is how many bytes a second the scrubber reads, in search of damage that nobody has come across. Default
+	// 8 MiB; negative: it does not. Higher: damage is found sooner, and others on the disk wait longer.
+	ScrubRate int64
+	// ScrubInterval is the time from the end of one pass over all files to the beginning of the next, a twentieth more or
+	// less at random. Default 24 h. The first pass begins within 10 min of the start.
+	ScrubInterval time.Duration
 	// ChunkBytes is the size of one piece of a snapshot on the wire. Default 512 KiB.
 	ChunkBytes int
 
@@ -111,6 +117,8 @@ const (
 	defaultCheckEntries    = 10_000
 	defaultLogBytes        = 256 << 20
 	defaultSegmentBytes    = 64 << 20
+	defaultScrubRate       = 8 << 20
+	defaultScrubInterval   = 24 * time.Hour
 	defaultChunkBytes      = 512 << 10
 	defaultBatchBytes      = 512 << 10
 	defaultBatchCommands   = 4_096
@@ -163,6 +171,8 @@ func (c *Config) validate() error {
 	def(&c.CheckEntries, defaultCheckEntries)
 	def(&c.LogBytes, defaultLogBytes)
 	def(&c.SegmentBytes, defaultSegmentBytes)
+	def(&c.ScrubRate, defaultScrubRate)
+	def(&c.ScrubInterval, defaultScrubInterval)
 	def(&c.ChunkBytes, defaultChunkBytes)
 	def(&c.BatchBytes, defaultBatchBytes)
 	def(&c.BatchCommands, defaultBatchCommands)
@@ -183,6 +193,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("tick of %s: must be positive", c.Tick)
 	case c.StallTimeout < c.Tick:
 		return fmt.Errorf("stall timeout of %s: must be at least a tick, %s", c.StallTimeout, c.Tick)
+	case c.ScrubInterval < 0:
+		return fmt.Errorf("scrub interval of %s: must be positive", c.ScrubInterval)
 	case c.ElectionTicks < minElectionTicks:
 		return fmt.Errorf("election after %d ticks: must be at least %d", c.ElectionTicks, minElectionTicks)
 	case c.MaxPending > apply.DedupeWindow/maxPendingFractionOfDedup:

@@ -10,6 +10,7 @@
 //	lane wal     the write-ahead log and the hard state
 //	lane apply   the state machine and its bbolt file (also: switching to an installed snapshot)
 //	lane snap    snapshot files: making, reading, receiving, staging
+//	lane scrub   reading of all files, in search of damage
 //
 // The rules that the order of the code keeps:
 //

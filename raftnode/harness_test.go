@@ -303,7 +303,7 @@ func (c *cluster) step() bool {
 		return true
 	}
 	for _, n := range c.nodes {
-		for _, name := range []string{"wal", "apply", "snap"} {
+		for _, name := range []string{"wal", "apply", "snap", "scrub"} {
 			if !n.held[name] && n.runJob(name) {
 				return true
 			}

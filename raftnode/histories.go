@@ -117,7 +117,7 @@ func (n *Node) diverged(c *apply.Check) {
 	n.lost.sources = slices.DeleteFunc(c.Agreeing(), func(id uint64) bool { return id == n.self.Member })
 	n.logger.Error("history differs from the majority's: the state will be made anew from a member's that agrees",
 		"check-index", c.Index, "own-hash", hash(c.Hash), "verdict", hash(c.Verdict), "reported-by", c.Agreeing())
-	n.withdrawSnapshot()
+	n.forgetSnapshot(n.snaps.file)
 }
 
 // resting tells whether a state that has diverged has to wait for its replacement, because the last one was not long ago.

@@ -49,6 +49,13 @@ func (l *memoryLog) Term(i uint64) (uint64, error) {
 	return l.entries[i-l.first()].GetTerm(), nil
 }
 
+// termOf is Term for an index that the log has, or its base.
+func (l *memoryLog) termOf(i uint64) uint64 {
+	term, err := l.Term(i)
+	invariant.Check(err == nil, "term of index %d of a log of (%d, %d]", i, l.baseIndex, l.last())
+	return term
+}
+
 func (l *memoryLog) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	if lo < l.first() {
 		return nil, raft.ErrCompacted
@@ -95,8 +102,7 @@ func (l *memoryLog) compact(index uint64) {
 	if index <= l.baseIndex {
 		return
 	}
-	term, err := l.Term(index)
-	invariant.Check(err == nil, "compact to index %d of a log of (%d, %d]", index, l.baseIndex, l.last())
+	term := l.termOf(index)
 	n := index - l.baseIndex
 	for _, e := range l.entries[:n] {
 		l.bytes -= entrySize(e)

@@ -30,9 +30,9 @@ type Node struct {
 	raw *raft.RawNode // nil while the log or the state is being restored from a peer
 	mem *memoryLog
 
-	walLane, applyLane, snapLane env.Lane
-	disk                         disk  // owned by the wal lane
-	state                        state // owned by the apply lane
+	walLane, applyLane, snapLane, scrubLane env.Lane
+	disk                                    disk  // owned by the wal lane
+	state                                   state // owned by the apply lane
 
 	role     raft.StateType
 	leader   uint64
@@ -61,6 +61,7 @@ type Node struct {
 	stall        stall
 	space        space
 	histories    histories
+	scrub        scrubber
 	heard        map[uint64]time.Duration   // when a peer was last heard
 	taken        map[uint64]apply.RequestID // the newest command taken from a peer that forwarded it
 
@@ -86,6 +87,7 @@ func (n *Node) Start() {
 		// to apply first: then the election timeout comes around soon enough.
 		_ = n.raw.Campaign()
 	}
+	n.planFirstScrub()
 	n.schedule()
 }
 
@@ -333,6 +335,7 @@ func (n *Node) tick() {
 	n.transferTick()
 	n.watches.Tick(now)
 	n.tickLeases(now)
+	n.startAppend() // if the log is to be renewed and found no space so far
 	n.schedule()
 }
 

@@ -1,6 +1,7 @@
 package raftnode_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -61,6 +62,9 @@ import (
 //	works N                              nothing fails any more
 //	disk N free=N                        so many bytes are free on a node's disk, whatever it holds
 //	remove N NAME, rot N NAME at=N [n=N], files N [DIR]
+//	spoil N NAME at=N [n=N]              the disk cannot read these bytes any more
+//	rot-value N VALUE                    damages that value wherever it is in the state file
+//	scrub N                              a pass over all files of the node, and what all passes have found
 //	status NODES
 //	trace on|off                         tells also what is sent, synced and renamed
 //
@@ -184,6 +188,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 			n.say("histories: %d compared, %d without a verdict, %d times diverged, check at index %d", st.HistoryChecks,
 				st.HistoryChecksUndecided, st.HistoriesDiverged, n.stat.DivergedAt)
 		}
+	case "scrub":
+		n := s.up(t, d)
+		s.scrub(n)
 	case "stop":
 		n := s.up(t, d)
 		n.raft.Stop(func(err error) { n.say("stopped: %v", result(err)) })
@@ -215,6 +222,22 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 
 // never is longer than any script.
 const never = 1000 * time.Hour
+
+func (s *script) scrub(n *node) {
+	before, ended := n.raft.Status().Scrub.Passes, false
+	n.guard(func() { n.raft.Scrub(func() { ended = true }) })
+	s.c.settle()
+	st := n.raft.Status().Scrub
+	read := "read everything"
+	switch {
+	case !ended:
+		read = "came to no end"
+	case st.Passes == before:
+		read = "left something out"
+	}
+	n.say("scrub %s; found so far: identity %d, hard state %d, log %d (leftovers %d), state %d", read,
+		st.Identity, st.HardState, st.Log, st.Leftovers, st.State)
+}
 
 func result(err error) any {
 	if err == nil {
@@ -397,6 +420,10 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 				p[i] ^= 0xff
 			}
 		})
+	case "spoil":
+		n.fs.Spoil(d.CmdArgs[1].Key, int64(number(t, d, "at", 0)), number(t, d, "n", 1))
+	case "rot-value":
+		n.rotValue(d.CmdArgs[1].Key)
 	case "files":
 		dir := ""
 		if len(d.CmdArgs) > 1 {
@@ -407,6 +434,25 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 		}
 	default:
 		d.Fatalf(t, "unknown command")
+	}
+}
+
+// rotValue damages every copy of a value that the state file has, that of an older page included.
+func (n *node) rotValue(value string) {
+	found := 0
+	for _, name := range n.files("state") {
+		if !strings.HasSuffix(name, "/db") {
+			continue
+		}
+		n.fs.Rot(name, 0, len(n.fs.Peek(name)), func(p []byte) {
+			for at := bytes.Index(p, []byte(value)); at >= 0; at = bytes.Index(p, []byte(value)) {
+				p[at] ^= 0xff
+				found++
+			}
+		})
+	}
+	if found == 0 {
+		n.c.t.Errorf("%q is not in the state file of node %d", value, n.id)
 	}
 }
 

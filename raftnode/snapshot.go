@@ -136,7 +136,7 @@ func (n *Node) makeSnapshot() {
 			n.logger.Info("snapshot made", "index", meta.Index, "term", meta.Term, "bytes", read.Size(),
 				"elapsed", now-start)
 			if n.lost.check > 0 {
-				n.withdrawSnapshot()
+				n.forgetSnapshot(n.snaps.file)
 			}
 			n.schedule()
 		})
@@ -170,20 +170,6 @@ func (n *Node) dropSnapshot(f *snapFile) error {
 		return err
 	}
 	return snap.Remove(n.env.FS, snapDir, f.meta.Index, f.meta.Term)
-}
-
-// withdrawSnapshot removes the copy, which is as bad as what it is a copy of.
-func (n *Node) withdrawSnapshot() {
-	f := n.snaps.file
-	if f == nil {
-		return
-	}
-	n.snaps.file = nil
-	n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
-		if err != nil {
-			n.logger.Warn("damaged snapshot not removed", "index", f.meta.Index, "error", err)
-		}
-	})
 }
 
 // snapshotOffered remembers that raft sent a follower to fetch a snapshot, so that it hears of a failure.
@@ -230,6 +216,7 @@ func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 		case err != nil:
 			n.logger.Warn("snapshot not readable", "index", f.meta.Index, "offset", offset, "error", err)
 			n.send(from, snapshotFailedMessage(f.meta.Index, f.meta.Term, err.Error()))
+			n.forgetSnapshot(f) // another copy will do
 		default:
 			n.send(from, &peerpb.Message{Body: &peerpb.Message_SnapshotChunk{SnapshotChunk: c}})
 		}
@@ -263,13 +250,21 @@ func (n *Node) snapshotTick(now time.Duration) {
 		}
 	}
 	if f := n.snaps.file; f != nil && !n.snaps.making && now-f.lastUse >= snapshotKeep {
-		n.snaps.file = nil
-		n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
-			if err != nil {
-				n.logger.Warn("snapshot not removed", "index", f.meta.Index, "error", err)
-			}
-		})
+		n.forgetSnapshot(f)
 	}
+}
+
+// forgetSnapshot removes a file that is of no more use.
+func (n *Node) forgetSnapshot(f *snapFile) {
+	if f == nil || n.snaps.file != f {
+		return // it is gone, or about to be
+	}
+	n.snaps.file = nil
+	n.snapLane.Do(func() error { return n.dropSnapshot(f) }, func(err error) {
+		if err != nil {
+			n.logger.Warn("snapshot not removed", "index", f.meta.Index, "error", err)
+		}
+	})
 }
 
 // snapshotTaken ends an offer once the follower acknowledges the index. raft sees that by itself only while its log

@@ -88,7 +88,7 @@ func (n *Node) examineState(index uint64) {
 		return
 	}
 	n.snaps.examining = true
-	n.withdrawSnapshot()
+	n.forgetSnapshot(f)
 	n.applyLane.Do(func() error { // where nobody writes meanwhile
 		_, err := n.openMachine(n.state.db)
 		return err
@@ -260,6 +260,8 @@ func (n *Node) damage() string {
 	switch {
 	case n.repair != nil:
 		return n.repair.describe()
+	case n.lost.reason == "" && n.scrub.renew != nil && n.scrub.renew.serious:
+		return n.scrub.renew.what + "; the log is about to be written anew from memory"
 	case n.lost.reason == "":
 		return ""
 	case n.fetch != nil:

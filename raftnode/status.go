@@ -17,7 +17,8 @@ type Stats struct {
 	LeasesRevoked   uint64 // expired ones included
 	LeasesExpired   uint64 // by this node as the leader
 	DiskStalls      uint64 // of the log's disk
-	Repairs         uint64 // of the log or the state, after damage
+	Repairs         uint64 // of files, after damage
+	Scrub           ScrubStats
 
 	SnapshotsInstalled     uint64 // a state was replaced by a peer's
 	HistoryChecks          uint64 // comparisons of the members' histories that came to a verdict

@@ -146,6 +146,31 @@ func TestStatusNamesADispute(t *testing.T) {
 	}
 }
 
+func TestMetricsOfScrubbing(t *testing.T) {
+	n := newSoloNode(t)
+	e := serve(t, n, testConfig())
+	n.change(func(s *raftnode.Status) {
+		s.Scrub = raftnode.ScrubStats{Passes: 1, LastPass: 2, Bytes: 3, PassBytes: 4, Identity: 5, HardState: 6, Log: 7, State: 8,
+			Leftovers: 9}
+	})
+	got := scrapeMetrics(t, e)
+	for name, want := range map[string]string{
+		"quorumkv_scrub_passes_total":                      "1",
+		"quorumkv_scrub_last_pass_timestamp_seconds":       "2",
+		"quorumkv_scrub_read_bytes_total":                  "3",
+		"quorumkv_scrub_pass_bytes":                        "4",
+		`quorumkv_scrub_damage_total{part="identity"}`:     "5",
+		`quorumkv_scrub_damage_total{part="hardstate"}`:    "6",
+		`quorumkv_scrub_damage_total{part="wal"}`:          "7",
+		`quorumkv_scrub_damage_total{part="state"}`:        "8",
+		`quorumkv_scrub_damage_total{part="wal-leftover"}`: "9",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, not %s", name, got[name], want)
+		}
+	}
+}
+
 // A member alone in its cluster, with an alarm that nobody takes back: what grows is refused with etcd's error, through
 // the whole server.
 func TestAlarmStopsGrowth(t *testing.T) {

@@ -30,6 +30,10 @@ const (
 	defaultSnapshotCatchUpEntries = 5_000
 	defaultProgressInterval       = 10 * time.Minute
 	minProgressInterval           = 100 * time.Millisecond
+	defaultScrubRateBytes         = 8 << 20
+	minScrubRateBytes             = 4 << 10
+	defaultScrubInterval          = 24 * time.Hour
+	minScrubInterval              = time.Second
 
 	// maxElectionTimeout is etcd's bound: beyond it a cluster that lost its leader looks dead rather than slow.
 	maxElectionTimeout = 50 * time.Second
@@ -117,6 +121,14 @@ type Config struct {
 	// 0 stands for; negative is no ballast, and a full disk is then noticed only when a write fails.
 	DiskBallastBytes int64
 
+	// ScrubRateBytes (--scrub-rate-bytes) is how many bytes a second the member reads of its own files in search of damage
+	// that nobody has come across; default 8 MiB, at least 4 KiB; 0 switches it off, and damage is then found when it is
+	// read, or when the member starts. At the default a pass over 1 GiB takes two minutes.
+	ScrubRateBytes int64
+	// ScrubInterval (--scrub-interval) is the time between two such passes; default 24 h, at least 1 s. The first pass
+	// begins within ten minutes of the start.
+	ScrubInterval time.Duration
+
 	// MaxRequestBytes (--max-request-bytes) bounds one client request; default 1,572,864, at most 64 MiB. Large
 	// requests hold up all others behind them: above 10 MiB expect elections under load.
 	MaxRequestBytes uint
@@ -197,6 +209,8 @@ func DefaultConfig() Config {
 		QuotaBackendBytes:           defaultQuotaBackendBytes,
 		MaxRequestBytes:             1536 << 10,
 		MaxTxnOps:                   128,
+		ScrubRateBytes:              defaultScrubRateBytes,
+		ScrubInterval:               defaultScrubInterval,
 		MaxConcurrentStreams:        math.MaxUint32,
 		GRPCKeepAliveMinTime:        5 * time.Second,
 		GRPCKeepAliveInterval:       2 * time.Hour,
@@ -376,7 +390,19 @@ func (c *Config) checkTimes() error {
 		return fmt.Errorf("watch-progress-notify-interval %v must not be negative (0 is the default)",
 			c.WatchProgressNotifyInterval)
 	}
+	if c.ScrubInterval < minScrubInterval {
+		return fmt.Errorf("scrub-interval %v must be at least %v (scrub-rate-bytes 0 switches scrubbing off)", c.ScrubInterval,
+			minScrubInterval)
+	}
 	return nil
+}
+
+// scrubRate puts the switch in raftnode's terms.
+func (c *Config) scrubRate() int64 {
+	if c.ScrubRateBytes == 0 {
+		return -1
+	}
+	return c.ScrubRateBytes
 }
 
 func (c *Config) checkLimits() error {
@@ -385,6 +411,10 @@ func (c *Config) checkLimits() error {
 	}
 	if c.MaxTxnOps == 0 {
 		return fmt.Errorf("max-txn-ops %d must be at least 1", c.MaxTxnOps)
+	}
+	if c.ScrubRateBytes != 0 && c.ScrubRateBytes < minScrubRateBytes {
+		return fmt.Errorf("scrub-rate-bytes %d must be at least %d, or 0 to switch scrubbing off", c.ScrubRateBytes,
+			minScrubRateBytes)
 	}
 	return nil
 }

@@ -55,12 +55,18 @@ var (
 	descDiskStalls = desc("quorumkv_disk_stalls_total", "Times that a write to the log hung for too long.")
 	descDiskStall  = desc("quorumkv_disk_stalled_seconds", "How long a write to the log has been hanging; 0: it does not.")
 	descDamaged    = desc("quorumkv_damaged", "1 while this member lacks data that its disk lost; Status says which.")
-	descRepairs    = desc("quorumkv_repairs_total", "Times that the log or the state was made whole again.")
 	descInstalled  = desc("quorumkv_snapshots_installed_total", "Times that the state was replaced by a snapshot of another member.")
 	descChecks     = desc("quorumkv_history_checks_total", "Comparisons of the members' histories that came to a verdict.")
 	descUndecided  = desc("quorumkv_history_checks_undecided_total", "Comparisons of the members' histories without a verdict.")
 	descDiverged   = desc("quorumkv_history_diverged_total", "Times that this member's history was found to differ from the majority's.")
 	descDisputed   = desc("quorumkv_history_disputed", "1 while members differ and no majority tells which is right; Status says how.")
+	descRepairs    = desc("quorumkv_repairs_total", "Times that a file was made whole again.")
+
+	descScrubPasses = desc("quorumkv_scrub_passes_total", "Times that the scrubber has read all files, leaving nothing out.")
+	descScrubLast   = desc("quorumkv_scrub_last_pass_timestamp_seconds", "When the last such pass ended; 0: none has since the start.")
+	descScrubBytes  = desc("quorumkv_scrub_read_bytes_total", "Bytes that the scrubber has read.")
+	descScrubPass   = desc("quorumkv_scrub_pass_bytes", "Bytes read by the pass under way; 0 between two.")
+	descScrubDamage = desc("quorumkv_scrub_damage_total", "Damage that the scrubber has found, by where it was.", "part")
 
 	descFDUsed  = desc("os_fd_used", "File descriptors in use.")
 	descFDLimit = desc("os_fd_limit", "Limit of file descriptors.")
@@ -75,6 +81,7 @@ func (s scrape) Describe(ch chan<- *prometheus.Desc) {
 		descSize, descInUse, descKeys, descRevision, descCompact, descFDUsed, descFDLimit,
 		descLeasesGranted, descLeasesRevoked, descLeasesExpired, descDiskStalls, descDiskStall, descAlarms,
 		descDamaged, descRepairs, descInstalled, descChecks, descUndecided, descDiverged, descDisputed,
+		descScrubPasses, descScrubLast, descScrubBytes, descScrubPass, descScrubDamage,
 	} {
 		ch <- d
 	}
@@ -85,8 +92,8 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	count := func(d *prometheus.Desc, v uint64) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	status := s.node.Status()
 	gauge(descHasLeader, truth(status.Leader != 0))
@@ -110,6 +117,15 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	count(descUndecided, status.HistoryChecksUndecided)
 	count(descDiverged, status.HistoriesDiverged)
 	gauge(descDisputed, truth(status.Dispute != ""))
+	count(descScrubPasses, status.Scrub.Passes)
+	gauge(descScrubLast, float64(status.Scrub.LastPass))
+	count(descScrubBytes, status.Scrub.Bytes)
+	gauge(descScrubPass, float64(status.Scrub.PassBytes))
+	count(descScrubDamage, status.Scrub.Identity, "identity")
+	count(descScrubDamage, status.Scrub.HardState, "hardstate")
+	count(descScrubDamage, status.Scrub.Log, "wal")
+	count(descScrubDamage, status.Scrub.Leftovers, "wal-leftover")
+	count(descScrubDamage, status.Scrub.State, "state")
 	gauge(descQuota, float64(s.quota))
 	gauge(descVersion, 1, version.Version)
 	gauge(descGoVersion, 1, runtime.Version())

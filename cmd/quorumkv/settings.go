@@ -51,6 +51,10 @@ var settings = []setting{
 		func(c *server.Config) value { return numberValue[int64]{&c.QuotaBackendBytes} }},
 	{"disk-ballast-bytes", "bytes", "space kept for a full disk; 0: 2 % of the volume, at most 1 GiB; negative: none",
 		func(c *server.Config) value { return numberValue[int64]{&c.DiskBallastBytes} }},
+	{"scrub-rate-bytes", "bytes", "bytes of its own files to read a second, in search of damage; 0: none",
+		func(c *server.Config) value { return numberValue[int64]{&c.ScrubRateBytes} }},
+	{"scrub-interval", kindDuration, "read all of them this often; the first time within 10 minutes of the start",
+		func(c *server.Config) value { return durationValue{&c.ScrubInterval} }},
 
 	{"max-request-bytes", "bytes", "largest client request",
 		func(c *server.Config) value { return numberValue[uint]{&c.MaxRequestBytes} }},

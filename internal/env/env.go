@@ -93,14 +93,22 @@ type FS interface {
 
 // File is an open file. It is used by one lane at a time.
 type File interface {
+	// ReadAt returns [ErrUnreadable] for what the disk does not give back.
 	io.ReaderAt
 	io.WriterAt
 	// Sync makes content and size durable (fdatasync). After an error nothing written since the last successful Sync
 	// can be trusted, whatever a later Sync says.
 	Sync() error
 	Size() (int64, error)
+	// Forget lets the system drop what memory holds of a range that is synced, so that the next read asks the disk. It is a
+	// hint: not every system takes it, and none does for what is mapped.
+	Forget(off, length int64)
 	io.Closer
 }
 
 // ErrNoSpace says that the disk is full. It is returned before anything was written.
 var ErrNoSpace = errors.New("no space left on device")
+
+// ErrUnreadable says that the disk failed to read. What was to be read is lost, at least for now; other parts of the file
+// may be fine.
+var ErrUnreadable = errors.New("the disk cannot read it")

@@ -40,7 +40,7 @@ func (f *osFS) Open(name string) (File, error) {
 	}
 	file, err := os.OpenFile(p, os.O_RDWR, 0)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
 	return &osFile{file}, nil
 }
@@ -204,7 +204,10 @@ func (f *osFS) MapPath(name string) string {
 // osFile is an os.File with our notion of Sync and of a full disk.
 type osFile struct{ file *os.File }
 
-func (f *osFile) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
+func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.file.ReadAt(p, off)
+	return n, unreadable(err)
+}
 
 // WriteAt reports a full disk as ErrNoSpace only when nothing was written: a write cut in the middle is a failed write
 // like any other.
@@ -225,6 +228,8 @@ func (f *osFile) Sync() error {
 	return nil
 }
 
+func (f *osFile) Forget(off, length int64) { forget(f.file, off, length) }
+
 func (f *osFile) Size() (int64, error) {
 	st, err := f.file.Stat()
 	if err != nil {
@@ -234,6 +239,17 @@ func (f *osFile) Size() (int64, error) {
 }
 
 func (f *osFile) Close() error { return f.file.Close() }
+
+// unreadable adds ErrUnreadable to what the system says about a sector, or about a file system's own records, that the
+// device does not give back as they were written.
+func unreadable(err error) error {
+	for _, e := range unreadableErrors {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", ErrUnreadable, err)
+		}
+	}
+	return err
+}
 
 // noSpace adds ErrNoSpace to what the system says about a full volume or an exhausted quota.
 func noSpace(err error) error {

@@ -3,7 +3,13 @@ package env
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
+
+// unreadableErrors are what a read ends with that the device has failed: by its own account, or by checksums of the file
+// system.
+var unreadableErrors = [...]error{syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN, syscall.ENODATA}
 
 // datasync flushes content and size, but not timestamps, which would cost a journal commit each time.
 func datasync(file *os.File) error { return control(file, syscall.Fdatasync) }
@@ -17,4 +23,9 @@ func reserve(file *os.File, size int64) error {
 		return nil
 	}
 	return err
+}
+
+// forget asks for the pages to be dropped that are not dirty. Whether they are is of no consequence.
+func forget(file *os.File, off, length int64) {
+	_ = control(file, func(fd int) error { return unix.Fadvise(fd, off, length, unix.FADV_DONTNEED) })
 }

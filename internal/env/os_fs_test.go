@@ -273,3 +273,45 @@ func BenchmarkCreateSegment(b *testing.B) {
 		file.Close()
 	}
 }
+
+// What the disk fails to read is told apart from all other errors: a log treats it as damage.
+func TestUnreadableIsTold(t *testing.T) {
+	for err, want := range map[error]bool{
+		&fs.PathError{Op: "read", Err: syscall.EIO}:    true,
+		&fs.PathError{Op: "open", Err: syscall.ENOENT}: false,
+		&fs.PathError{Op: "read", Err: syscall.EBADF}:  false,
+		io.EOF: false,
+	} {
+		if got := unreadable(err); errors.Is(got, ErrUnreadable) != want || !errors.Is(got, err) {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+	if unreadable(nil) != nil {
+		t.Error("success became an error")
+	}
+}
+
+func TestForgetLosesNothing(t *testing.T) {
+	f, _ := newFS(t)
+	file, err := f.Create("seg", 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	want := bytes.Repeat([]byte("not synced"), 5000)
+	if _, err := file.WriteAt(want, 100); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	for _, sync := range []bool{false, true} {
+		if sync {
+			if err := file.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file.Forget(0, 64<<10)
+		if _, err := file.ReadAt(got, 100); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("synced %t: other content (%v)", sync, err)
+		}
+	}
+}

@@ -52,7 +52,7 @@ func (f *readOnlyFS) Open(name string) (File, error) {
 	}
 	file, err := os.Open(p)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
 	return &osFile{file}, nil
 }

@@ -137,7 +137,7 @@ func checkFile(path string) error {
 		return fmt.Errorf("%s is gone: %w", path, ErrDamaged)
 	}
 	if err != nil {
-		return fmt.Errorf("look at %s: %w", path, err)
+		return fmt.Errorf("look at %s: %w", path, classify(err))
 	}
 	if info.Size() < int64(metaPages*os.Getpagesize()) {
 		return fmt.Errorf("%s has %d bytes: %w", path, info.Size(), ErrDamaged)

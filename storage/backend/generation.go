@@ -44,6 +44,9 @@ func Exists(fsys env.FS, dir string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	if errors.Is(err, env.ErrUnreadable) {
+		return true, nil // what it is worth, Open says
+	}
 	if err != nil {
 		return false, fmt.Errorf("look for state: %w", err)
 	}
@@ -261,6 +264,9 @@ func removeDirectory(fsys env.FS, dir string) error {
 func currentGeneration(fsys env.FS, dir string) (generation, error) {
 	name := path.Join(dir, currentName)
 	f, err := fsys.Open(name)
+	if errors.Is(err, env.ErrUnreadable) {
+		return generation{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return generation{}, err
 	}

@@ -426,3 +426,30 @@ func TestStageSurvivesRottenPages(t *testing.T) {
 	}
 	t.Logf("%d refused", refused)
 }
+
+// A name of the live generation that cannot be read is a damaged state: another one can be made.
+func TestUnreadableCurrent(t *testing.T) {
+	fsys := newFS(t)
+	mustClose(t, mustCreate(t, fsys, nil))
+	fsys.Spoil(dir+"/"+currentName, 0, 1)
+	if ok, err := Exists(fsys, dir); !ok || err != nil {
+		t.Errorf("exists: %t, %v", ok, err)
+	}
+	if _, err := Open(fsys, dir, options()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("opened: %v", err)
+	}
+	mustClose(t, mustCreate(t, fsys, nil))
+	mustClose(t, mustOpen(t, fsys))
+	fsys.SetHook(func(op memfs.Op) error {
+		if op.Kind == memfs.OpOpen && op.Name == dir+"/"+currentName {
+			return env.ErrUnreadable
+		}
+		return nil
+	})
+	if ok, err := Exists(fsys, dir); !ok || err != nil {
+		t.Errorf("cannot be opened, exists: %t, %v", ok, err)
+	}
+	if _, err := Open(fsys, dir, options()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("cannot be opened: %v", err)
+	}
+}

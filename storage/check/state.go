@@ -11,8 +11,12 @@ import (
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
-// maxRows is how many damaged rows are named one by one.
-const maxRows = 20
+const (
+	// maxRows is how many damaged rows are named one by one.
+	maxRows = 20
+	// sliceBytes is how much is read between two signs of progress.
+	sliceBytes = 64 << 10
+)
 
 // state reads the state file: pages first, because rotten ones may take whoever reads on with them.
 func (c *checker) state() {
@@ -74,21 +78,25 @@ func (c *checker) state() {
 func (c *checker) content(db *backend.DB, v backend.Inventory) error {
 	var bad []error
 	damaged, rows, read := 0, int64(0), int64(0)
-	err := mvcc.VerifyRows(db, func(err error) {
-		if damaged++; damaged <= maxRows {
-			bad = append(bad, err)
-		}
-	}, func(bytes int) {
-		rows++
-		read += int64(bytes)
-		c.read(int64(bytes))
-	})
+	rest := mvcc.NewVerifier(db)
+	var err error
+	for done := false; !done && err == nil; {
+		var slice mvcc.Slice
+		slice, done, err = rest.Next(sliceBytes, func(err error) {
+			if damaged++; damaged <= maxRows {
+				bad = append(bad, err)
+			}
+		})
+		rows += int64(slice.Rows)
+		read += slice.Bytes
+		c.read(slice.Bytes)
+	}
 	c.read(max(0, v.Bytes-read)) // free pages, and what bbolt needs to find its way
+	if damaged > 0 {
+		return fmt.Errorf("%d of %d rows are damaged: %w", damaged, rows, errors.Join(append(bad, err)...))
+	}
 	if err != nil {
 		return fmt.Errorf("read rows: %w", err)
-	}
-	if damaged > 0 {
-		return fmt.Errorf("%d of %d rows are damaged: %w", damaged, rows, errors.Join(bad...))
 	}
 	s, err := apply.Inspect(db)
 	if err != nil {

@@ -32,6 +32,9 @@ func Open(fs env.FS, dir string, index, term uint64) (*Reader, error) {
 
 func open(fs env.FS, name string) (*Reader, error) {
 	file, err := fs.Open(name)
+	if errors.Is(err, env.ErrUnreadable) {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
@@ -51,7 +54,7 @@ func (r *Reader) readTrailer() (err error) {
 		return r.damaged(fmt.Errorf("it has only %d bytes", r.size))
 	}
 	if err := readAt(r.file, footer[:], r.size-footerSize); err != nil {
-		return fmt.Errorf("read footer of snapshot %s: %w", r.name, err)
+		return r.failed(fmt.Errorf("read footer: %w", err))
 	}
 	var hasConf bool
 	if r.trailer, hasConf, err = decodeFooter(footer[:], r.size); err != nil {
@@ -59,7 +62,7 @@ func (r *Reader) readTrailer() (err error) {
 	}
 	conf := make([]byte, r.trailer.conf)
 	if err := readAt(r.file, conf, r.trailer.content); err != nil {
-		return fmt.Errorf("read ConfState of snapshot %s: %w", r.name, err)
+		return r.failed(fmt.Errorf("read ConfState: %w", err))
 	}
 	if err := r.trailer.decodeConf(conf, footer[:], hasConf); err != nil {
 		return r.damaged(err)
@@ -68,6 +71,14 @@ func (r *Reader) readTrailer() (err error) {
 }
 
 func (r *Reader) damaged(err error) error { return fmt.Errorf("%w: %s: %w", ErrDamaged, r.name, err) }
+
+// failed is the error of a read. What the disk cannot read is damaged.
+func (r *Reader) failed(err error) error {
+	if errors.Is(err, env.ErrUnreadable) {
+		return r.damaged(err)
+	}
+	return fmt.Errorf("snapshot %s: %w", r.name, err)
+}
 
 // Meta says what the snapshot holds.
 func (r *Reader) Meta() Meta { return r.trailer.meta }
@@ -107,7 +118,7 @@ func (c *content) Read(p []byte) (int, error) {
 	}
 	p = p[:min(int64(len(p)), rest)]
 	if err := readAt(c.r.file, p, c.off); err != nil {
-		return 0, fmt.Errorf("read snapshot %s at offset %d: %w", c.r.name, c.off, err)
+		return 0, c.r.failed(fmt.Errorf("read at offset %d: %w", c.off, err))
 	}
 	_, _ = c.digest.Write(p) // never fails
 	c.off += int64(len(p))

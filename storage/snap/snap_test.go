@@ -178,6 +178,25 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// What the disk cannot read is damage, wherever it is: the file is of no use, and another can be had.
+func TestUnreadable(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 1))
+	fs := memfs.New(1, "")
+	must(t, writeSnapshot(fs, testMeta, noise(rng, 4000), rng))
+	name := FileName(testDir, testMeta.Index, testMeta.Term)
+	for off := int64(0); off < int64(len(fs.Peek(name))); off += 512 {
+		img := fs.CrashClone(rng, "")
+		img.Spoil(name, off, 1)
+		r, err := Open(img, testDir, testMeta.Index, testMeta.Term)
+		if err == nil {
+			err = r.Verify()
+		}
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("sector at %d is unreadable: %v", off, err)
+		}
+	}
+}
+
 func TestReceiveRefuses(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	fs := memfs.New(1, "")

@@ -74,6 +74,10 @@ func (d directory) chain(f env.FS, dir string, cfg Config, w *window) (links []l
 			})
 		}
 	}
+	if w.failed && !w.read {
+		return nil, nil, fmt.Errorf("read the headers of %d log segments in %s: %w: nothing can be read there, look at the device",
+			len(d.numbers), dir, env.ErrUnreadable)
+	}
 	slices.Reverse(links)
 	return links, replaced, nil
 }
@@ -82,6 +86,11 @@ func (d directory) chain(f env.FS, dir string, cfg Config, w *window) (links []l
 func readLink(f env.FS, dir string, cfg Config, w *window, number uint64) (link, error) {
 	l := link{segment: segment{number: number, name: segmentName(dir, number)}}
 	file, err := f.Open(l.name)
+	if errors.Is(err, env.ErrUnreadable) {
+		w.failed = true
+		l.broken = err.Error()
+		return l, nil
+	}
 	if err != nil {
 		return l, fmt.Errorf("open log segment: %w", err)
 	}

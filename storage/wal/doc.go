@@ -34,7 +34,8 @@
 // frame 3 been another overwrite of 4, after index 3 and term 1, it would attach and nothing would be missing.
 //
 // Proof that a damaged frame was synced is any of: a valid frame header after it (W1); the next segment's header (W3);
-// its place in a segment's first Born bytes (W3); the applied index (W2). Without proof it is torn: the log ends before
+// its place in a segment's first Born bytes (W3); the applied index (W2); that the disk cannot read it, since what a crash
+// leaves can be read. Without proof it is torn: the log ends before
 // it. One case stays open: damage to the very last synced frame before its seal is written looks like a torn write. The
 // seal comes after 50 ms of quiet, or with the next frame.
 //
@@ -118,6 +119,7 @@
 // # Calling order
 //
 // Create once, then at every start Open, which returns the entries and a Log to append to. A Log belongs to one lane;
-// it has no goroutines. After an error that leaves the disk's content in doubt it refuses all further work: a failed
+// it has no goroutines. A Scrub reads the files beside it, on another lane; what is found damaged then, Renew replaces by a
+// segment without a predecessor, as Rebuild does before the log is open. After an error that leaves the disk's content in doubt it refuses all further work: a failed
 // fsync may have dropped pages that a second, successful one will not write. The process must stop and recover.
 package wal

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/storage/datadir"
@@ -124,6 +125,61 @@ func (f *HardStateFile) Save(hs HardState) error {
 	}
 	f.seq, f.last = seq, hs
 	return nil
+}
+
+// Mend reads both copies back and, if one of them is not what was saved, replaces the file by a new one, durably and in one
+// step. damage says what was wrong, nil if nothing was. An error together with damage is that of writing, and after
+// env.ErrNoSpace the file is as it was; one without damage says that nobody could look.
+func (f *HardStateFile) Mend(fsys env.FS) (damage, err error) {
+	if f.err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFailed, f.err)
+	}
+	if damage, err = f.differs(fsys); damage == nil {
+		return nil, err
+	}
+	var content [2 * hardCopySize]byte
+	encodeHardState(content[:hardCopySize], f.seq, f.last)
+	encodeHardState(content[hardCopySize:], f.seq, f.last)
+	err = writeNew(fsys, hardStateName, content[:])
+	var file env.File
+	if err == nil {
+		file, err = fsys.Open(hardStateName)
+	}
+	if err != nil {
+		if !errors.Is(err, env.ErrNoSpace) {
+			f.err = err
+		}
+		return damage, fmt.Errorf("write hard state anew: %w", err)
+	}
+	old := f.file
+	f.file = file
+	if err := old.Close(); err != nil {
+		return damage, fmt.Errorf("close old hard state: %w", err)
+	}
+	return damage, nil
+}
+
+// differs says how the file under its name differs from what was saved. A newer copy is none: a Save that found no space
+// may have come as far as the first one.
+func (f *HardStateFile) differs(fsys env.FS) (damage, err error) {
+	f.file.Forget(0, 2*hardCopySize)
+	copies, err := InspectHardState(fsys)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, env.ErrUnreadable):
+		return err, nil
+	case err != nil:
+		return nil, err
+	}
+	for i, c := range copies {
+		switch {
+		case c.Damage != nil:
+			return fmt.Errorf("copy %d of 2: %w", i+1, c.Damage), nil
+		case c.Sequence < f.seq || c.Sequence == f.seq && c.State != f.last:
+			return fmt.Errorf("copy %d of 2 is of save %d: %+v; the last was save %d: %+v", i+1, c.Sequence, c.State, f.seq,
+				f.last), nil
+		}
+	}
+	return nil, nil
 }
 
 // mayBecome refuses to take back a promise, whoever asks for it.

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -60,6 +61,31 @@ func CreateIdentity(f env.FS, id Identity) error {
 		return fmt.Errorf("create identity: %d bytes, the most is %d", len(b), maxIdentityBytes)
 	}
 	return writeNew(f, identityName, b)
+}
+
+// MendIdentity reads the identity back and, if it is not id, writes it anew, durably and in one step. damage says what was
+// wrong, nil if nothing was. An error together with damage is that of writing, and after env.ErrNoSpace the file is as it
+// was; one without damage says that nobody could look.
+func MendIdentity(f env.FS, id Identity) (damage, err error) {
+	if file, err := f.Open(identityName); err == nil {
+		file.Forget(0, maxIdentityBytes)
+		_ = file.Close() // it was only looked at
+	}
+	found, err := LoadIdentity(f)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, env.ErrUnreadable), errors.Is(err, ErrIdentityLost):
+		damage = err
+	case err != nil:
+		return nil, err
+	case bytes.Equal(encodeIdentity(found), encodeIdentity(id)):
+		return nil, nil
+	default:
+		damage = fmt.Errorf("file %s is another one, of member %x in cluster %x", identityName, found.MemberID, found.ClusterID)
+	}
+	if err := writeNew(f, identityName, encodeIdentity(id)); err != nil {
+		return damage, fmt.Errorf("write identity anew: %w", err)
+	}
+	return damage, nil
 }
 
 func encodeIdentity(id Identity) []byte {

@@ -57,7 +57,8 @@ func Inspect(f env.FS, dir string, cfg Config, applied uint64, read func(bytes i
 			in.Segments = append(in.Segments, Segment{Name: l.name, Bytes: l.bytes})
 		}
 	}
-	r := &replay{scanned: read}
+	r := newReplay()
+	r.scanned = read
 	if err = r.segmentsOf(f, cfg, links, w); err == nil {
 		in.Torn, err = r.finish(applied)
 	}

@@ -207,6 +207,10 @@ func (w *writer) step() error {
 			break
 		}
 		return w.reset()
+	case 5:
+		return w.renew()
+	case 6:
+		return w.scrub()
 	}
 	return w.append(w.entries(), w.rng.IntN(10) > 0)
 }
@@ -228,6 +232,39 @@ func (w *writer) reset() error {
 	w.states[0].compacted = s.Index
 	w.setCommit(s.Index)
 	return nil
+}
+
+// renew writes the log anew from some committed entry on, if all of it is durable.
+func (w *writer) renew() error {
+	if len(w.states) > 1 {
+		return nil
+	}
+	m := w.now()
+	floor := max(w.log.terms.base, m.base.Index)
+	if m.commit < floor {
+		return nil
+	}
+	base := Snapshot{Index: floor + w.rng.Uint64N(m.commit-floor+1)}
+	base.Term = m.term(base.Index)
+	if base.Index == m.base.Index {
+		base = m.base
+	}
+	w.states[0].compacted = max(m.compacted, base.Index)
+	return w.log.Renew(base, m.from(base.Index))
+}
+
+// scrub reads the log as it is: whatever crashes it has seen, nothing is missing.
+func (w *writer) scrub() error {
+	s := NewScrub(w.fs, testDir, w.cfg, w.log.Extent())
+	for {
+		_, done, err := s.Next(1 + w.rng.Int64N(2000))
+		if err != nil {
+			return fmt.Errorf("scrub: %w", err)
+		}
+		if done {
+			return nil
+		}
+	}
 }
 
 // entries makes a record of entries: nearly always behind the last one, sometimes over uncommitted ones.

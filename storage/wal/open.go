@@ -59,7 +59,7 @@ func Open(f env.FS, dir string, cfg Config, applied uint64) (*Log, Recovered, er
 	if err != nil {
 		return nil, Recovered{}, err
 	}
-	r := new(replay)
+	r := newReplay()
 	if err := r.segmentsOf(f, cfg, links, w); err != nil {
 		return nil, Recovered{}, err
 	}
@@ -105,12 +105,16 @@ func (r *replay) segmentsOf(f env.FS, cfg Config, links []link, w *window) error
 	return nil
 }
 
+func newScanner(r *replay, cfg Config, seg *segment, w *window, end bound) scanner {
+	return scanner{r: r, w: w, seg: seg, crc: newSegmentCRC(cfg.Seed, seg.number), end: end, off: seg.start}
+}
+
 func (r *replay) scan(f env.FS, cfg Config, seg *segment, w *window, end bound) error {
 	file, err := f.Open(seg.name)
 	if err != nil {
 		return fmt.Errorf("open log segment: %w", err)
 	}
-	s := scanner{r: r, w: w, seg: seg, crc: newSegmentCRC(cfg.Seed, seg.number), end: end}
+	s := newScanner(r, cfg, seg, w, end)
 	if err = w.open(file); err == nil {
 		err = s.run()
 	}
@@ -170,10 +174,7 @@ func boot(f env.FS, dir string, cfg Config, r *replay, last *segment, d director
 	}
 	l := &Log{fs: f, dir: dir, cfg: cfg, segments: r.segments, snap: r.snap, hint: r.hint, seq: h.lastSeq}
 	l.use(h.number, born)
-	l.terms = newTerms(r.base.Index, r.base.Term)
-	for _, e := range r.entries {
-		l.terms.push(e.GetIndex(), e.GetTerm())
-	}
+	l.terms = r.terms
 	l.sealed = first == nil
 	if first != nil {
 		l.seq = first.seq
@@ -212,7 +213,8 @@ func sweep(f env.FS, dir string, litter []string, replaced []uint64) error {
 		return nil
 	}
 	for _, name := range names {
-		// An unfinished segment may be gone already: the new one was made in its place.
+		// An unfinished segment may be gone already, the new one was made in its place; a damaged one, whatever has become of
+		// it.
 		if err := f.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove what a log no longer needs: %w", err)
 		}

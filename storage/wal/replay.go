@@ -9,8 +9,10 @@ import (
 // replay is the log as far as recovery has read it, and the damage on which the frames to come have yet to pass
 // judgement.
 type replay struct {
-	base    Snapshot // before entries[0]
+	base    Snapshot // before the first entry
+	terms   terms    // of base and all entries
 	entries []*raftpb.Entry
+	lean    bool     // entries are not wanted: terms say enough to judge by
 	snap    Snapshot // where the log last started: its creation, or the last reset
 	hint    uint64
 
@@ -35,24 +37,19 @@ type tail struct {
 	first uint64
 }
 
-func (r *replay) last() uint64 { return r.base.Index + uint64(len(r.entries)) }
+func newReplay() *replay { return &replay{terms: newTerms(0, 0)} }
+
+// begin empties the log and lets it start after base.
+func (r *replay) begin(base Snapshot) {
+	r.base, r.terms, r.entries = base, newTerms(base.Index, base.Term), nil
+}
+
+func (r *replay) last() uint64 { return r.terms.last }
 
 // term returns the term of an entry the log has, or of its base.
-func (r *replay) term(index uint64) (uint64, bool) {
-	switch {
-	case index < r.base.Index || index > r.last():
-		return 0, false
-	case index == r.base.Index:
-		return r.base.Term, true
-	default:
-		return r.entries[index-r.base.Index-1].GetTerm(), true
-	}
-}
+func (r *replay) term(index uint64) (uint64, bool) { return r.terms.at(index) }
 
-func (r *replay) lastTerm() uint64 {
-	t, _ := r.term(r.last())
-	return t
-}
+func (r *replay) lastTerm() uint64 { return r.terms.lastTerm() }
 
 // attaches says whether the log lacks nothing of what was in it when h was written (see the package comment).
 func (r *replay) attaches(h frameHeader) bool {
@@ -75,12 +72,16 @@ func (r *replay) belowBase(index uint64) bool {
 // cut ends the log after index, which is at least snap.Index.
 func (r *replay) cut(index, term uint64) {
 	if index < r.base.Index {
-		r.base = Snapshot{Index: index, Term: term}
+		base := Snapshot{Index: index, Term: term}
 		if index == r.snap.Index {
-			r.base = r.snap
+			base = r.snap
 		}
+		r.begin(base)
 	}
-	r.entries = r.entries[:index-r.base.Index]
+	r.terms.truncate(index)
+	if !r.lean {
+		r.entries = r.entries[:index-r.base.Index]
+	}
 	if index < r.tail.first && r.tail.kind != kindReset {
 		r.tail = tail{} // nothing of it is left
 	}
@@ -117,8 +118,7 @@ func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.Co
 	r.hint = max(r.hint, h.commit)
 	if h.kind == kindReset {
 		r.snap = Snapshot{Index: h.first - 1, Term: h.prevTerm, ConfState: conf}
-		r.base = r.snap
-		r.entries = nil
+		r.begin(r.snap)
 		for i := range r.segments {
 			r.segments[i].last = 0
 		}
@@ -129,7 +129,12 @@ func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.Co
 	if !h.content() {
 		return
 	}
-	r.entries = append(r.entries, entries...)
+	for _, e := range entries {
+		r.terms.push(e.GetIndex(), e.GetTerm())
+	}
+	if !r.lean {
+		r.entries = append(r.entries, entries...)
+	}
 	r.tail = tail{kind: h.kind, first: h.first}
 	current := &r.segments[len(r.segments)-1]
 	current.last = max(current.last, r.last())
@@ -219,10 +224,11 @@ func (r *replay) enter(h segmentHeader, start int64, name string) error {
 		if r.gaps != nil {
 			r.gaps.unknown = false
 		}
-		r.base = Snapshot{Index: h.lastIndex, Term: h.lastTerm}
 		r.snap = h.snap
-		if r.base.Index == r.snap.Index {
-			r.base = r.snap
+		if h.lastIndex == h.snap.Index {
+			r.begin(h.snap)
+		} else {
+			r.begin(Snapshot{Index: h.lastIndex, Term: h.lastTerm})
 		}
 		r.seq, r.chain = h.lastSeq, h.crc
 		return nil

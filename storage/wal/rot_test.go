@@ -3,7 +3,6 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -86,8 +85,9 @@ func TestRotIsNeverSilent(t *testing.T) {
 	t.Logf("%d refused as corrupt, %d harmless", corrupt, harmless)
 }
 
-// damageSomething flips a bit, or rewrites a sector or page, in the written part of some segment. A stretch as long as
-// the last frame and its seal could take both; those trials damage a single bit only.
+// damageSomething flips a bit, rewrites a sector or page, or makes it unreadable, in the written part of some segment. A
+// stretch as long as the last frame and its seal could take both; those trials damage a single bit only, or what tells by
+// itself that it is damage.
 func damageSomething(w *writer, img *memfs.FS, rng *rand.Rand) (name string, off int64, n int) {
 	s := w.log.segments[rng.IntN(len(w.log.segments))]
 	name = segmentName(testDir, s.number)
@@ -97,7 +97,12 @@ func damageSomething(w *writer, img *memfs.FS, rng *rand.Rand) (name string, off
 		end = writtenEnd(img, name)
 	}
 	off = rng.Int64N(end)
-	kind := rng.IntN(4)
+	kind := rng.IntN(5)
+	if kind == 4 {
+		img.Spoil(name, off, 1)
+		off = off / blockBytes * blockBytes // what is read fails by the block
+		return name, off, blockBytes
+	}
 	if kind == 0 || (last && w.log.sealed && w.log.off > w.log.size/8) {
 		img.Rot(name, off, 1, func(p []byte) { p[0] ^= 1 << rng.IntN(8) })
 		return name, off, 1
@@ -132,13 +137,9 @@ func fileSize(fs *memfs.FS, name string) int64 {
 }
 
 func readFile(fs *memfs.FS, name string) []byte {
-	f, err := fs.Open(name)
-	if err != nil {
-		panic(err)
-	}
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, fileSize(fs, name)))
-	if err != nil {
-		panic(err)
+	b := fs.Peek(name)
+	if b == nil {
+		panic("no file " + name)
 	}
 	return b
 }

@@ -60,7 +60,8 @@ func Salvage(f env.FS, dir string, cfg Config, applied uint64) (Remains, error) 
 	if err != nil {
 		return Remains{}, err
 	}
-	r := &replay{gaps: new(gaps)}
+	r := newReplay()
+	r.gaps = new(gaps)
 	if err := r.segmentsOf(f, cfg, links, w); err != nil {
 		return Remains{}, err
 	}
@@ -90,10 +91,12 @@ func (g *gaps) lose(r *replay, c *CorruptError) {
 
 // resume lets the replay go on behind a gap, at an entry of which only index and term are known.
 func (r *replay) resume(index, term uint64) {
-	r.base, r.entries, r.tail, r.damage = Snapshot{Index: index, Term: term}, nil, tail{}, nil
+	base := Snapshot{Index: index, Term: term}
 	if index == r.snap.Index && term == r.snap.Term {
-		r.base = r.snap
+		base = r.snap
 	}
+	r.begin(base)
+	r.tail, r.damage = tail{}, nil
 	r.gaps.unknown, r.gaps.ends = false, false
 }
 
@@ -161,21 +164,27 @@ func Rebuild(f env.FS, dir string, cfg Config, base Snapshot, entries []*raftpb.
 	if err != nil {
 		return err
 	}
-	h := segmentHeader{number: 1, lastIndex: base.Index, lastTerm: base.Term, snap: base}
+	number := uint64(1)
 	if n := len(d.numbers); n > 0 {
-		h.number = d.numbers[n-1] + 1
+		number = d.numbers[n-1] + 1
 	}
-	// No predecessor: whatever is older has no place in the chain, and goes with the next Open.
-	var first *firstFrame
-	if len(entries) > 0 {
-		first = &firstFrame{
-			frameHeader: frameHeader{kind: kindEntries, seq: 1, first: base.Index + 1, prevTerm: base.Term, commit: commit},
-			record:      Record{Entries: entries},
-		}
-	}
+	h, first := rebirth(number, base, entries, commit)
 	born, err := makeSegment(f, dir, cfg, h, first)
 	if err != nil {
 		return fmt.Errorf("rebuild log: %w", err)
 	}
 	return born.file.Close()
+}
+
+// rebirth is what a segment begins with that takes the place of all others. It has no predecessor: whatever is older has no
+// place in the chain, and goes with the next Open.
+func rebirth(number uint64, base Snapshot, entries []*raftpb.Entry, commit uint64) (segmentHeader, *firstFrame) {
+	h := segmentHeader{number: number, lastIndex: base.Index, lastTerm: base.Term, snap: base}
+	if len(entries) == 0 {
+		return h, nil
+	}
+	return h, &firstFrame{
+		frameHeader: frameHeader{kind: kindEntries, seq: 1, first: base.Index + 1, prevTerm: base.Term, commit: commit},
+		record:      Record{Entries: entries},
+	}
 }

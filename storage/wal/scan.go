@@ -35,37 +35,48 @@ type scanner struct {
 	seg *segment
 	crc segmentCRC
 	end bound
+	off int64 // where the next frame should be
 }
 
-// run reads frames in order. A frame is only ever looked for behind the one before it: where it must be if that one's
-// header is intact, or at the next place where an intact header lies.
+// run reads all frames.
 func (s *scanner) run() error {
-	off := s.seg.start
-	for !s.end.reached(s.r.seq) {
-		h, ok, err := s.headerAt(off)
-		if err != nil {
+	for {
+		if more, err := s.frame(); err != nil || !more {
 			return err
 		}
-		if !ok || h.seq != s.r.seq+1 || h.prevCRC != s.r.chain {
-			g, err := s.search(off)
-			if err != nil {
-				return err
-			}
-			s.unreadable(off, g)
-			if !g.found {
-				return nil
-			}
-			off, h = g.at, g.frameHeader
-		}
-		if err := s.r.header(h, off); err != nil {
-			return err
-		}
-		if err := s.payload(h, off); err != nil {
-			return err
-		}
-		off += h.size()
 	}
-	return nil
+}
+
+// frame reads the next frame, if there is one. A frame is only ever looked for behind the one before it: where it must be
+// if that one's header is intact, or at the next place where an intact header lies.
+func (s *scanner) frame() (more bool, err error) {
+	if s.end.reached(s.r.seq) {
+		return false, nil
+	}
+	h, ok, err := s.headerAt(s.off)
+	if err != nil {
+		return false, err
+	}
+	if !ok || h.seq != s.r.seq+1 || h.prevCRC != s.r.chain {
+		g, err := s.search(s.off)
+		if err != nil {
+			return false, err
+		}
+		s.unreadable(s.off, g)
+		if !g.found {
+			s.off = s.w.size
+			return false, nil
+		}
+		s.off, h = g.at, g.frameHeader
+	}
+	if err := s.r.header(h, s.off); err != nil {
+		return false, err
+	}
+	if err := s.payload(h, s.off); err != nil {
+		return false, err
+	}
+	s.off += h.size()
+	return true, nil
 }
 
 // headerAt decodes the header at off, if there is one and its frame ends inside the file.
@@ -100,7 +111,7 @@ func (s *scanner) payload(h frameHeader, off int64) error {
 		d.first-- // the snapshot itself
 	}
 	if !s.spare(d, off) {
-		d.proof = s.born(off)
+		d.proof = s.proof(off, off+h.size())
 		s.r.spoiled(h, off, d)
 	}
 	return nil
@@ -129,12 +140,15 @@ func (s *scanner) spare(d damage, off int64) bool {
 	return true
 }
 
-// born is the proof that the place of damage may give by itself.
-func (s *scanner) born(off int64) string {
-	if off >= s.seg.header.born {
-		return ""
+// proof is what the damage between two places proves by itself.
+func (s *scanner) proof(from, to int64) string {
+	switch {
+	case from < s.seg.header.born:
+		return fmt.Sprintf("the first %d bytes of the segment were synced before it got its name", s.seg.header.born)
+	case s.w.unreadable(from, to):
+		return "the disk cannot read some of it, and a crash leaves what can be read"
 	}
-	return fmt.Sprintf("the first %d bytes of the segment were synced before it got its name", s.seg.header.born)
+	return ""
 }
 
 // unreadable records what lies between off, where a frame should be, and the next intact header or the end of the file.
@@ -156,7 +170,11 @@ func (s *scanner) unreadable(off int64, g gap) {
 	default:
 		return // zeros to the end of the newest segment: the end of the log
 	}
-	d := damage{segment: s.seg.name, offset: off, what: what, proof: s.born(off), blind: true}
+	to := s.w.size
+	if g.found {
+		to = g.at
+	}
+	d := damage{segment: s.seg.name, offset: off, what: what, proof: s.proof(off, to), blind: true}
 	d.ragged = !g.found && g.dirtyTo >= s.seg.header.born
 	if !s.spare(d, off) {
 		s.r.hurt(d)

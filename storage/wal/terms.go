@@ -35,10 +35,16 @@ func (t *terms) run(index uint64) int {
 
 func (t *terms) lastTerm() uint64 { return t.runs[len(t.runs)-1].term }
 
+// truncate drops everything behind index, which is in [base, last].
+func (t *terms) truncate(index uint64) {
+	t.runs = t.runs[:t.run(index)+1]
+	t.last = index
+}
+
 // push sets the entry at index, which is in (base, last+1], and drops everything behind it.
 func (t *terms) push(index, term uint64) {
 	if index <= t.last {
-		t.runs = t.runs[:t.run(index-1)+1]
+		t.truncate(index - 1)
 	}
 	if t.lastTerm() != term {
 		t.runs = append(t.runs, termRun{index, term})

@@ -19,6 +19,8 @@ type cell struct {
 	// lost has a bit for each sector where now and disk differ for good: a failed Sync or a lost write. Writing the
 	// sector again clears it.
 	lost uint8
+	// bad has a bit for each sector that the device cannot read. Writing the sector again clears it.
+	bad uint8
 }
 
 // inode is a file without its name.
@@ -53,6 +55,24 @@ func (n *inode) read(p []byte, off int64) {
 	}
 }
 
+// spoil makes the sectors of a range unreadable.
+func (n *inode) spoil(off int64, length int) {
+	for s := off / sectorSize; s*sectorSize < off+int64(length); s++ {
+		n.cell(int(s / (pageSize / sectorSize))).bad |= 1 << (s % (pageSize / sectorSize))
+	}
+}
+
+// readable tells whether the device can read all of a range.
+func (n *inode) readable(off int64, length int) bool {
+	for s := off / sectorSize; s*sectorSize < off+int64(length); s++ {
+		i := int(s / (pageSize / sectorSize))
+		if i < len(n.cells) && n.cells[i].bad&(1<<(s%(pageSize/sectorSize))) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // write stores p at off. With lost set the sectors never become durable. pick says which intermediate versions to
 // remember.
 func (n *inode) write(p []byte, off int64, lost bool, pick func() bool) {
@@ -71,6 +91,7 @@ func (n *inode) writePage(i, at int, p []byte, lost bool, pick func() bool) {
 	}
 	c := n.cell(i)
 	mask := sectorMask(at, len(p))
+	c.bad &^= mask
 	for s := range pageSize / sectorSize {
 		if mask&c.dirty&(1<<s) != 0 && pick() {
 			n.keepEarly(i, s, c.now)
@@ -116,6 +137,7 @@ func (n *inode) keepEarly(page, sector int, from *page) {
 func (n *inode) truncate(size int64) {
 	for i := range n.cells {
 		c := &n.cells[i]
+		c.bad = 0
 		if c.now != nil || c.disk != nil {
 			// A page of its own, so that the invariant of cell holds when disk is nil.
 			c.now = new(page)

@@ -105,7 +105,7 @@ func (c *crash) survivors(pending []change) []change {
 func (c *crash) file(n *inode) *inode {
 	out := &inode{cells: make([]cell, len(n.cells))}
 	for i := range n.cells {
-		out.cells[i].disk = n.cells[i].disk
+		out.cells[i].disk, out.cells[i].bad = n.cells[i].disk, n.cells[i].bad
 	}
 	share := c.share()
 	tail := c.chance(0.25) // the disk wrote in order and stopped somewhere

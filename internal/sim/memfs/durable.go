@@ -28,7 +28,7 @@ func (n *inode) durable() *inode {
 	out := &inode{size: n.diskSize, diskSize: n.diskSize, cells: make([]cell, len(n.cells))}
 	for i := range n.cells {
 		p := n.cells[i].disk
-		out.cells[i] = cell{now: p, disk: p}
+		out.cells[i] = cell{now: p, disk: p, bad: n.cells[i].bad}
 	}
 	out.cut()
 	for i := range out.cells {

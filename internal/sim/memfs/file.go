@@ -98,6 +98,9 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	k := int(min(int64(len(p)), f.n.size-off))
+	if !f.n.readable(off, k) {
+		return 0, pathError(OpRead, f.name, env.ErrUnreadable)
+	}
 	f.n.read(p[:k], off)
 	if k < len(p) {
 		return k, io.EOF
@@ -154,6 +157,9 @@ func (f *file) Size() (int64, error) {
 	return f.n.size, nil
 }
 
+// Forget does nothing: Rot shows at once.
+func (f *file) Forget(int64, int64) {}
+
 // Close never loses anything: what was written stays in the page cache.
 func (f *file) Close() error {
 	if err := f.step(Op{Kind: OpClose, Name: f.name}); err != nil {
@@ -196,6 +202,17 @@ func (m *FS) Rot(name string, off int64, n int, change func(p []byte)) {
 		}
 		p, off = p[k:], off+int64(k)
 	}
+}
+
+// Spoil makes the sectors of a range unreadable, for every life to come, until they are written again. A mapped file has no
+// such sectors. Like Rot it is not an operation.
+func (m *FS) Spoil(name string, off int64, n int) {
+	found, err := m.walk(name)
+	f, ok := found.(*inode)
+	if err != nil || !ok || off < 0 || off+int64(n) > f.size {
+		panic(fmt.Sprintf("memfs: spoil %s: no bytes [%d,+%d) in memory (%v)", name, off, n, err))
+	}
+	f.spoil(off, n)
 }
 
 func rotted(old *page, at int, p []byte) *page {

@@ -156,6 +156,9 @@ func (f *mappedFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+// Forget does nothing: the real file is on a RAM disk.
+func (f *mappedFile) Forget(int64, int64) {}
+
 // Close closes the real file even on a dead FS, so that simulated crashes do not leak descriptors.
 func (f *mappedFile) Close() error {
 	err := f.m.step(Op{Kind: OpClose, Name: f.name})

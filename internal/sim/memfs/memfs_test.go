@@ -457,3 +457,52 @@ func TestPreallocationCostsNothing(t *testing.T) {
 		t.Fatalf("6.4 GiB of zeros cost %d bytes", used)
 	}
 }
+
+// Spoiled sectors cannot be read by anybody, in this life or another, until they are written again; their neighbours can.
+func TestSpoil(t *testing.T) {
+	m := New(1, "")
+	f, err := m.Create("f", 8192)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := bytes.Repeat([]byte("x"), 8192)
+	if _, err := f.WriteAt(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), m.SyncDir("")); err != nil {
+		t.Fatal(err)
+	}
+	m.Spoil("f", 1500, 600) // sectors 2 to 4
+	lives := map[string]*FS{
+		"after a power cut": m.CrashClone(rand.New(rand.NewPCG(1, 0)), ""), "as synced": m.Durable(),
+		"after a crash": m.ProcessCrash(), // the last: it ends this life
+	}
+	for life, m := range lives {
+		f, err := m.Open("f")
+		if err != nil {
+			t.Fatal(life, err)
+		}
+		readable := func(off int64, n int) bool {
+			p := make([]byte, n)
+			_, err := f.ReadAt(p, off)
+			if err != nil && !errors.Is(err, env.ErrUnreadable) {
+				t.Fatal(life, err)
+			}
+			return err == nil && bytes.Equal(p, want[:n])
+		}
+		for off, ok := range map[int64]bool{0: true, 512: true, 1024: false, 1536: false, 2048: false, 2560: true} {
+			if readable(off, 512) != ok {
+				t.Errorf("%s: sector at %d readable: %t", life, off, !ok)
+			}
+		}
+		if readable(0, 8192) {
+			t.Errorf("%s: a range with bad sectors can be read", life)
+		}
+		if _, err := f.WriteAt(want[:512], 1536); err != nil {
+			t.Fatal(life, err)
+		}
+		if !readable(1536, 512) || readable(1024, 1) || readable(2048, 1) {
+			t.Errorf("%s: writing one sector did not bring back that one alone", life)
+		}
+	}
+}
