@@ -11,7 +11,7 @@ import (
 type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
-	Rotted, FoundRunning, Repaired                                                       int
+	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -42,7 +42,9 @@ func (c *Counts) numbers() []struct {
 		{"guarded writes", &c.GuardedWrites},
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
-		{"damaged files", &c.Rotted}, {"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
+		{"damaged files", &c.Rotted}, {"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites},
+		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed},
+		{"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }

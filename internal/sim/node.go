@@ -39,6 +39,10 @@ type node struct {
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
 	hurt      bool           // its files are damaged, as far as is known
+	lie       *lie           // what its disk is about to do, nil if nothing
+	lying     bool           // its disk does not hold what reads show
+	logEnd    uint64         // where its log ended before it was damaged; 0: it was not, or has started since
+	deadly    func(memfs.Op) // panics at the file operation at which the process shall die; nil if it shall not
 	rotten    string         // its state file that was damaged in this life, and may still be the one in use
 	frozen    bool           // stays down while the others must make progress
 	paused    bool           // the process gets no time
@@ -100,6 +104,9 @@ func (n *node) config(life int) raftnode.Config {
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
 				n.stat, n.view = s, v
+				if n.logEnd > 0 {
+					n.logWhole()
+				}
 				n.w.check.published(n, s, v)
 				n.healed()
 			}
@@ -196,20 +203,31 @@ func (n *node) crashAt(k int) {
 	if class < pointClasses {
 		k = 1
 	}
-	n.fs.SetHook(func(op memfs.Op) error {
+	n.deadly = func(op memfs.Op) {
 		if class < pointClasses && xxhash.Sum64String(faultPoint(op))%pointClasses != class {
-			return nil
+			return
 		}
 		// The content of a snapshot takes as many operations as bbolt's file happens to be long: no part of the seed.
 		if strings.HasPrefix(op.Name, "snap/") && (op.Kind == memfs.OpRead || op.Kind == memfs.OpWrite) {
-			return nil
+			return
 		}
 		if k--; k == 0 {
 			n.w.count.CrashedAt[faultPoint(op)]++
 			panic(memfs.Crash{Op: op})
 		}
-		return nil
-	})
+	}
+	n.fs.SetHook(n.fileOperation)
+}
+
+// fileOperation is asked before each of the process's file operations.
+func (n *node) fileOperation(op memfs.Op) error {
+	if n.deadly != nil {
+		n.deadly(op)
+	}
+	if n.lie != nil {
+		return n.deceived(op)
+	}
+	return nil
 }
 
 // faultPoint names an operation without the numbers in its path.
@@ -240,13 +258,19 @@ func (n *node) crash(powerLoss bool) {
 		n.raft.Abandon()
 	}
 	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
+	n.deadly, n.lie = nil, nil
 	n.life++
+	lied := n.lying
 	if powerLoss {
+		before := n.fs
 		n.fs = n.fs.CrashClone(rand.New(rand.NewPCG(n.rng.Uint64(), 0)), n.mapRoot())
+		if lied {
+			n.exposed(before)
+		}
 	} else {
 		n.fs = n.fs.ProcessCrash()
 	}
-	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot {
+	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot && !lied {
 		n.rot()
 	}
 	life := n.life

@@ -43,6 +43,7 @@ type Options struct {
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
 	Rot                float64       // share of crashes during which a disk damages what it holds
+	LieEvery           time.Duration // mean time between writes that are lost, or performed elsewhere; 0: none
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -130,6 +131,9 @@ func Draw(rng *rand.Rand) Options {
 		if o.CrashEvery == 0 {
 			o.CrashEvery = def
 		}
+	}
+	if rng.IntN(3) == 0 {
+		o.LieEvery = between(3*time.Second, 15*time.Second)
 	}
 	return o
 }

@@ -108,6 +108,7 @@ func (w *world) run() {
 	w.planFull()
 	w.planHang()
 	w.planRot()
+	w.planLies()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -163,6 +164,7 @@ func (w *world) healCore() {
 	w.load.finish()
 	for i, n := range w.nodes {
 		n.fs.SetHook(nil)
+		n.lie = nil
 		n.resume()
 		n.free()
 		clear(n.stalled)
@@ -195,8 +197,8 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
-		if n.raft != nil && n.rotten != "" {
-			n.crash(false) // a start reads all there is, and finds what no read came across
+		if n.raft != nil && (n.rotten != "" || n.lying) {
+			n.crash(n.lying) // a start reads all there is, and finds what no read came across
 		}
 		if n.raft == nil && w.failure == "" {
 			n.start()
