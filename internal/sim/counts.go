@@ -12,6 +12,7 @@ type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
+	Losses                                                                               int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -43,7 +44,7 @@ func (c *Counts) numbers() []struct {
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
 		{"damaged files", &c.Rotted}, {"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites},
-		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed},
+		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed}, {"entries lost", &c.Losses},
 		{"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}

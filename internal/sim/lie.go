@@ -240,7 +240,15 @@ func (n *node) anyFrame() []byte {
 }
 
 // frame is the place of a frame, as its header says.
-type frame struct{ at, payload int64 }
+type frame struct {
+	at, payload  int64
+	first, count uint64 // entries
+}
+
+func frameAt(segment []byte, at int64) frame {
+	h, le := segment[at:], binary.LittleEndian
+	return frame{at: at, payload: int64(le.Uint32(h[4:])), first: le.Uint64(h[16:]), count: uint64(le.Uint32(h[40:]))}
+}
 
 // inARow are the frames of a segment from its start on, one behind the other, whatever their checksums say.
 func inARow(segment []byte) []frame {
@@ -253,7 +261,7 @@ func inARow(segment []byte) []frame {
 		if string(segment[at:at+3]) != "QKV" {
 			break
 		}
-		f := frame{at: at, payload: int64(binary.LittleEndian.Uint32(segment[at+4:]))}
+		f := frameAt(segment, at)
 		if f.end() > int64(len(segment)) {
 			break
 		}

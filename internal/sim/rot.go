@@ -213,7 +213,7 @@ func (n *node) frames(name string, b []byte) []frame {
 		h := b[off : off+frameHeaderBytes]
 		magic := string(h[:3]) == "QKV" && strings.ContainsRune("ers", rune(h[3]))
 		if magic && crc32.Update(crc32.Update(seed, table, binary.LittleEndian.AppendUint64(nil, uint64(off))), table, h[:52]) == binary.LittleEndian.Uint32(h[52:]) {
-			found = append(found, frame{at: int64(off), payload: int64(binary.LittleEndian.Uint32(h[4:]))})
+			found = append(found, frameAt(b, int64(off)))
 		}
 	}
 	return found

@@ -123,6 +123,7 @@ func (w *world) run() {
 		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	}
 	w.check.final()
+	w.lossTrial()
 }
 
 // progressLimit is how long a connected, healthy quorum may take to accept a write: ten election timeouts, and the time
