@@ -69,6 +69,7 @@ func (w *world) lossTrial() {
 		w.expectLoss(index)
 		return
 	}
+	w.check.demandProgress()
 	w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	w.check.final()
 	for _, n := range damaged {

@@ -38,6 +38,7 @@ type node struct {
 	lanes   map[string]*lane
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
+	snapshot  time.Duration  // when it made the last one
 	hurt      bool           // its files are damaged, as far as is known
 	lie       *lie           // what its disk is about to do, nil if nothing
 	lying     bool           // its disk does not hold what reads show
@@ -95,7 +96,7 @@ func (n *node) config(life int) raftnode.Config {
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
 		SegmentBytes:    n.w.segment(),
 		BallastBytes:    n.w.ballast(),
-		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
+		ChunkBytes:      4 << 20, // all of it: how long bbolt's file is depends on how it walks its maps, see cutPiece
 		MaxPending:      n.w.opt.MaxPending,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
 		// Short, so that notices come in the middle of everything.
@@ -112,7 +113,7 @@ func (n *node) config(life int) raftnode.Config {
 			}
 		},
 		Observe: raftnode.Observer{
-			Snapshot: func(time.Duration) { n.w.count.Snapshots++ },
+			Snapshot: func(time.Duration) { n.copied() },
 			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },
 		},
 		Failed: func(err error) {
@@ -121,6 +122,15 @@ func (n *node) config(life int) raftnode.Config {
 			}
 		},
 	}
+}
+
+// copied counts a snapshot that was made.
+func (n *node) copied() {
+	n.w.count.Snapshots++
+	if n.snapshot > 0 && n.w.queue.now-n.snapshot < time.Second {
+		n.w.count.QuickSnapshots++
+	}
+	n.snapshot = n.w.queue.now
 }
 
 // env is the node's world for one life. Once that life is over, nothing it had planned happens.

@@ -32,6 +32,7 @@ type world struct {
 	failure string // the first violation; the run ends with it
 	// squeezed are the nodes whose disks are kept nearly full in a trial.
 	squeezed []*node
+	trouble  plannedTrouble
 }
 
 func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
