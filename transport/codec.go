@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
 // codecName is the content subtype of peer traffic. gRPC finds the receiver's codec by it, in a process-wide table.
@@ -40,15 +42,14 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	// The cached size is valid: it was computed in the line above, and messages do not change once sent.
 	size := proto.Size(m)
-	options := proto.MarshalOptions{UseCachedSize: true}
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(size + crcBytes)
-	data, err := options.MarshalAppend((*buf)[:0], m)
+	data, err := encode((*buf)[:0], m, proto.MarshalOptions{UseCachedSize: true})
 	if err != nil {
 		pool.Put(buf)
 		return nil, err
 	}
-	*buf = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli))
+	*buf = data
 	if f, ok := v.(*frame); ok {
 		f.size = len(*buf)
 	}
@@ -66,6 +67,25 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if f, ok := v.(*frame); ok {
 		f.size = len(b)
 	}
+	return Decode(b, m)
+}
+
+// Encode returns a message as it travels. Together with Decode and Check it is for a network that is not gRPC's: the
+// simulator's.
+func Encode(m *peerpb.Message) ([]byte, error) {
+	return encode(nil, m, proto.MarshalOptions{Deterministic: true})
+}
+
+func encode(b []byte, m proto.Message, o proto.MarshalOptions) ([]byte, error) {
+	b, err := o.MarshalAppend(b, m)
+	if err != nil {
+		return nil, err
+	}
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+}
+
+// Decode reads what Encode returned. The error says that it was damaged on the way, or is no message.
+func Decode(b []byte, m proto.Message) error {
 	if len(b) < crcBytes {
 		return errDamaged
 	}

@@ -11,17 +11,19 @@ import (
 type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
-	Rotted, FoundRunning, Repaired                                                       int
+	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
+	Losses, SnapshotTrials, QuickSnapshots, Garbled                                      int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
 	WatchEvents, WatchNotices                                                            int
-	// CrashedAt counts crashes by the file operation that they struck, RoleChanges by the roles left and taken.
-	CrashedAt, RoleChanges map[string]int
+	// CrashedAt counts crashes by the file operation that they struck, RoleChanges by the roles left and taken, Pieces
+	// what came with the pieces of snapshots.
+	CrashedAt, RoleChanges, Pieces map[string]int
 }
 
 func newCounts() Counts {
-	return Counts{CrashedAt: map[string]int{}, RoleChanges: map[string]int{}}
+	return Counts{CrashedAt: map[string]int{}, RoleChanges: map[string]int{}, Pieces: map[string]int{}}
 }
 
 // numbers lists the plain counts, in the order in which they are printed.
@@ -42,7 +44,9 @@ func (c *Counts) numbers() []struct {
 		{"guarded writes", &c.GuardedWrites},
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
-		{"damaged files", &c.Rotted}, {"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
+		{"damaged files", &c.Rotted}, {"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites},
+		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed}, {"garbled messages", &c.Garbled}, {"entries lost", &c.Losses}, {"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
+		{"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }
@@ -50,7 +54,7 @@ func (c *Counts) numbers() []struct {
 // Add sums the counts of several runs.
 func (c *Counts) Add(o Counts) {
 	if c.CrashedAt == nil {
-		c.CrashedAt, c.RoleChanges = map[string]int{}, map[string]int{}
+		*c = newCounts()
 	}
 	mine, others := c.numbers(), o.numbers()
 	for i := range mine {
@@ -61,6 +65,9 @@ func (c *Counts) Add(o Counts) {
 	}
 	for k, n := range o.RoleChanges {
 		c.RoleChanges[k] += n
+	}
+	for k, n := range o.Pieces {
+		c.Pieces[k] += n
 	}
 }
 
@@ -75,7 +82,7 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 	for _, m := range []struct {
 		title string
 		of    map[string]int
-	}{{"role changes", c.RoleChanges}, {"crashes at", c.CrashedAt}} {
+	}{{"role changes", c.RoleChanges}, {"pieces of snapshots", c.Pieces}, {"crashes at", c.CrashedAt}} {
 		fmt.Fprintf(w, "%s:\n", m.title)
 		for _, k := range slices.Sorted(maps.Keys(m.of)) {
 			fmt.Fprintf(w, "  %-44s %8d\n", k, m.of[k])

@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/quorumkv/quorumkv/transport"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
@@ -27,7 +25,8 @@ func newNetwork(w *world, rng *rand.Rand) *network {
 
 func (n *network) send(from int, to uint64, m *peerpb.Message) {
 	target := n.w.indexOf(to)
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	m = n.cutPiece(m)
+	b, err := transport.Encode(m)
 	if err != nil {
 		panic(err)
 	}
@@ -39,6 +38,9 @@ func (n *network) send(from int, to uint64, m *peerpb.Message) {
 	}
 	copies := 1
 	if n.rng.Float64() < n.w.opt.Loss {
+		copies = 0
+	}
+	if n.w.opt.Garble > 0 && n.garbled(from, target, m, b) {
 		copies = 0
 	}
 	if n.rng.Float64() < n.w.opt.Duplicate {
@@ -71,7 +73,7 @@ func (n *network) deliver(from, to int, b []byte) {
 		return
 	}
 	m := &peerpb.Message{}
-	if err := proto.Unmarshal(b, m); err != nil {
+	if err := transport.Decode(b, m); err != nil {
 		panic(err)
 	}
 	if err := transport.Check(m, uint64(from+1), target.id); err != nil {
@@ -79,8 +81,11 @@ func (n *network) deliver(from, to int, b []byte) {
 		return
 	}
 	size := uint64(len(b))
-	if m.GetSnapshotChunk() != nil {
-		size = 0 // bbolt's file, see raftnode's ChunkBytes
+	if c := m.GetSnapshotChunk(); c != nil {
+		if !n.w.piece(n.w.nodes[from], target, c) {
+			return
+		}
+		size = 0 // bbolt's file, see cutPiece
 	}
 	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), size)
 	target.guard(func() { target.raft.Receive(m) })

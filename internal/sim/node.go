@@ -38,7 +38,12 @@ type node struct {
 	lanes   map[string]*lane
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
+	snapshot  time.Duration  // when it made the last one
 	hurt      bool           // its files are damaged, as far as is known
+	lie       *lie           // what its disk is about to do, nil if nothing
+	lying     bool           // its disk does not hold what reads show
+	logEnd    uint64         // where its log ended before it was damaged; 0: it was not, or has started since
+	deadly    func(memfs.Op) // panics at the file operation at which the process shall die; nil if it shall not
 	rotten    string         // its state file that was damaged in this life, and may still be the one in use
 	frozen    bool           // stays down while the others must make progress
 	paused    bool           // the process gets no time
@@ -91,7 +96,7 @@ func (n *node) config(life int) raftnode.Config {
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
 		SegmentBytes:    n.w.segment(),
 		BallastBytes:    n.w.ballast(),
-		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
+		ChunkBytes:      4 << 20, // all of it: how long bbolt's file is depends on how it walks its maps, see cutPiece
 		MaxPending:      n.w.opt.MaxPending,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
 		// Short, so that notices come in the middle of everything.
@@ -100,12 +105,15 @@ func (n *node) config(life int) raftnode.Config {
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
 				n.stat, n.view = s, v
+				if n.logEnd > 0 {
+					n.logWhole()
+				}
 				n.w.check.published(n, s, v)
 				n.healed()
 			}
 		},
 		Observe: raftnode.Observer{
-			Snapshot: func(time.Duration) { n.w.count.Snapshots++ },
+			Snapshot: func(time.Duration) { n.copied() },
 			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },
 		},
 		Failed: func(err error) {
@@ -114,6 +122,15 @@ func (n *node) config(life int) raftnode.Config {
 			}
 		},
 	}
+}
+
+// copied counts a snapshot that was made.
+func (n *node) copied() {
+	n.w.count.Snapshots++
+	if n.snapshot > 0 && n.w.queue.now-n.snapshot < time.Second {
+		n.w.count.QuickSnapshots++
+	}
+	n.snapshot = n.w.queue.now
 }
 
 // env is the node's world for one life. Once that life is over, nothing it had planned happens.
@@ -196,20 +213,31 @@ func (n *node) crashAt(k int) {
 	if class < pointClasses {
 		k = 1
 	}
-	n.fs.SetHook(func(op memfs.Op) error {
+	n.deadly = func(op memfs.Op) {
 		if class < pointClasses && xxhash.Sum64String(faultPoint(op))%pointClasses != class {
-			return nil
+			return
 		}
 		// The content of a snapshot takes as many operations as bbolt's file happens to be long: no part of the seed.
 		if strings.HasPrefix(op.Name, "snap/") && (op.Kind == memfs.OpRead || op.Kind == memfs.OpWrite) {
-			return nil
+			return
 		}
 		if k--; k == 0 {
 			n.w.count.CrashedAt[faultPoint(op)]++
 			panic(memfs.Crash{Op: op})
 		}
-		return nil
-	})
+	}
+	n.fs.SetHook(n.fileOperation)
+}
+
+// fileOperation is asked before each of the process's file operations.
+func (n *node) fileOperation(op memfs.Op) error {
+	if n.deadly != nil {
+		n.deadly(op)
+	}
+	if n.lie != nil {
+		return n.deceived(op)
+	}
+	return nil
 }
 
 // faultPoint names an operation without the numbers in its path.
@@ -240,13 +268,19 @@ func (n *node) crash(powerLoss bool) {
 		n.raft.Abandon()
 	}
 	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
+	n.deadly, n.lie = nil, nil
 	n.life++
+	lied := n.lying
 	if powerLoss {
+		before := n.fs
 		n.fs = n.fs.CrashClone(rand.New(rand.NewPCG(n.rng.Uint64(), 0)), n.mapRoot())
+		if lied {
+			n.exposed(before)
+		}
 	} else {
 		n.fs = n.fs.ProcessCrash()
 	}
-	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot {
+	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot && !lied {
 		n.rot()
 	}
 	life := n.life

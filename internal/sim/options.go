@@ -43,6 +43,10 @@ type Options struct {
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
 	Rot                float64       // share of crashes during which a disk damages what it holds
+	LieEvery           time.Duration // mean time between writes that are lost, or performed elsewhere; 0: none
+	Garble             float64       // share of messages that come damaged or forged
+	Pieces             int           // in which a snapshot travels
+	PieceTrouble       float64       // share of pieces that get lost, or with which the receiver or the sender dies
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -130,6 +134,16 @@ func Draw(rng *rand.Rand) Options {
 		if o.CrashEvery == 0 {
 			o.CrashEvery = def
 		}
+	}
+	if rng.IntN(3) == 0 {
+		o.LieEvery = between(3*time.Second, 15*time.Second)
+	}
+	o.Pieces = 1 + rng.IntN(4)
+	if rng.IntN(3) == 0 {
+		o.Garble = rng.Float64() * 0.1
+	}
+	if coin() {
+		o.PieceTrouble = rng.Float64() * 0.4
 	}
 	return o
 }

@@ -22,7 +22,8 @@ import (
 // what is damaged.
 
 // rotKinds are the ways in which a node's files get damaged.
-var rotKinds = [...]string{"log", "log", "log", "log", "log gone", "state", "state", "value", "current", "hardstate"}
+var rotKinds = [...]string{"log", "log", "log", "log", "stale frame", "stale frame", "log gone", "state", "state", "value",
+	"current", "hardstate"}
 
 // rot damages the files of a node that is down, if the atlas allows it.
 func (n *node) rot() {
@@ -40,7 +41,11 @@ func (n *node) rot() {
 	}
 	switch kind {
 	case "log":
+		n.rememberLog()
 		n.hurt = n.rotLog() || n.hurt
+	case "stale frame":
+		n.rememberLog()
+		n.hurt = n.rotStale() || n.hurt
 	case "log gone":
 		for _, s := range n.segments() {
 			n.remove("wal/" + s)
@@ -146,11 +151,7 @@ func (n *node) sizeOf(name string) int64 { return int64(len(n.fs.Peek(name))) }
 
 // segments are the names of the log's files, oldest first.
 func (n *node) segments() []string {
-	names, err := n.fs.List("wal")
-	if err != nil {
-		return nil
-	}
-	return slices.DeleteFunc(names, func(s string) bool { return !strings.HasSuffix(s, ".log") })
+	return slices.DeleteFunc(n.fs.PeekDir("wal"), func(s string) bool { return !strings.HasSuffix(s, ".log") })
 }
 
 // rotLog damages a place in the log that has evidence behind it.
@@ -189,32 +190,30 @@ func (n *node) evidence(name string, b []byte) int64 {
 	if len(b) < 512 {
 		return 0
 	}
-	end := int64(512)
-	if born := int64(binary.LittleEndian.Uint64(b[72:])); born > end && born <= int64(len(b)) && string(b[:6]) == "QKVWAL" {
-		end = born
-	}
-	for _, off := range n.frames(name, b) {
-		end = max(end, off)
+	end := max(512, born(b))
+	for _, f := range n.frames(name, b) {
+		end = max(end, f.at)
 	}
 	return end
 }
 
-// frames are the places of the intact frame headers in a segment.
-func (n *node) frames(name string, b []byte) []int64 {
-	id, err := wal.LoadIdentity(n.fs)
-	if err != nil {
+// frames are those in a segment whose headers are intact.
+func (n *node) frames(name string, b []byte) []frame {
+	identity := n.fs.Peek("identity")
+	if len(identity) < 40 {
 		return nil
 	}
+	incarnation := identity[24:40]
 	var number uint64
 	fmt.Sscanf(name, "%x", &number)
 	table := crc32.MakeTable(crc32.Castagnoli)
-	seed := crc32.Checksum(binary.LittleEndian.AppendUint64(id.Incarnation[:], number), table)
-	var found []int64
-	for off := 512; off+56 <= len(b); off += 8 {
-		h := b[off : off+56]
+	seed := crc32.Checksum(binary.LittleEndian.AppendUint64(slices.Clip(incarnation), number), table)
+	var found []frame
+	for off := 512; off+frameHeaderBytes <= len(b); off += 8 {
+		h := b[off : off+frameHeaderBytes]
 		magic := string(h[:3]) == "QKV" && strings.ContainsRune("ers", rune(h[3]))
-		if magic && crc32.Update(seed, table, h[:52]) == binary.LittleEndian.Uint32(h[52:]) {
-			found = append(found, int64(off))
+		if magic && crc32.Update(crc32.Update(seed, table, binary.LittleEndian.AppendUint64(nil, uint64(off))), table, h[:52]) == binary.LittleEndian.Uint32(h[52:]) {
+			found = append(found, frameAt(b, int64(off)))
 		}
 	}
 	return found
@@ -264,7 +263,7 @@ func (n *node) healed() {
 	if n.rotten != "" && n.rotten != n.stateFile() {
 		n.rotten = ""
 	}
-	if n.hurt && n.rotten == "" && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
+	if n.hurt && n.rotten == "" && !n.lying && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
 		n.hurt = false
 		n.w.count.Repaired++
 	}

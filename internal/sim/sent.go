@@ -29,7 +29,7 @@ func (c *checker) sent(n *node, m *peerpb.Message) {
 		if r.GetReject() {
 			return
 		}
-		if c.replies++; c.replies%durabilitySample == 0 && c.w.failure == "" {
+		if c.replies++; c.replies%durabilitySample == 0 && c.w.failure == "" && !n.lying {
 			c.w.count.DurabilityChecks++
 			c.backed(n, r)
 		}

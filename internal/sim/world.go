@@ -32,6 +32,7 @@ type world struct {
 	failure string // the first violation; the run ends with it
 	// squeezed are the nodes whose disks are kept nearly full in a trial.
 	squeezed []*node
+	trouble  plannedTrouble
 }
 
 func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
@@ -108,6 +109,7 @@ func (w *world) run() {
 	w.planFull()
 	w.planHang()
 	w.planRot()
+	w.planLies()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -122,6 +124,7 @@ func (w *world) run() {
 		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	}
 	w.check.final()
+	w.lossTrial()
 }
 
 // progressLimit is how long a connected, healthy quorum may take to accept a write: ten election timeouts, and the time
@@ -163,6 +166,7 @@ func (w *world) healCore() {
 	w.load.finish()
 	for i, n := range w.nodes {
 		n.fs.SetHook(nil)
+		n.lie = nil
 		n.resume()
 		n.free()
 		clear(n.stalled)
@@ -195,8 +199,8 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
-		if n.raft != nil && n.rotten != "" {
-			n.crash(false) // a start reads all there is, and finds what no read came across
+		if n.raft != nil && (n.rotten != "" || n.lying) {
+			n.crash(n.lying) // a start reads all there is, and finds what no read came across
 		}
 		if n.raft == nil && w.failure == "" {
 			n.start()

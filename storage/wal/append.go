@@ -54,7 +54,7 @@ func (l *Log) Append(r Record, sync bool) error {
 		return l.roll(h, r)
 	}
 	h.prevCRC = l.chain
-	l.buf = encodeFrame(l.buf[:0], l.crc, &h, reset, r.Entries)
+	l.buf = encodeFrame(l.buf[:0], l.crc.at(l.off), &h, reset, r.Entries)
 	if err := l.write(h, sync); err != nil {
 		return err
 	}

@@ -21,4 +21,15 @@ func newSegmentCRC(seed [16]byte, number uint64) segmentCRC {
 	return segmentCRC(crc32.Checksum(b[:], castagnoli))
 }
 
+// at starts the checksums of the frame at an offset, so that a copy of it elsewhere in the segment is none.
+//
+// It is crc32.Update over the offset's eight bytes, without the allocation that a slice of them would cost every append.
+func (c segmentCRC) at(off int64) segmentCRC {
+	crc := ^uint32(c)
+	for i := range 8 {
+		crc = castagnoli[byte(crc)^byte(uint64(off)>>(8*i))] ^ crc>>8
+	}
+	return segmentCRC(^crc)
+}
+
 func (c segmentCRC) sum(b []byte) uint32 { return crc32.Update(uint32(c), castagnoli, b) }

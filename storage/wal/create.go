@@ -107,7 +107,7 @@ func encodeBirth(crc segmentCRC, h segmentHeader, first *firstFrame) ([]byte, ui
 		return buf, h.crc, nil
 	}
 	first.prevCRC = h.crc
-	buf = encodeFrame(buf, crc, &first.frameHeader, reset, first.record.Entries)
+	buf = encodeFrame(buf, crc.at(int64(len(buf))), &first.frameHeader, reset, first.record.Entries)
 	return buf, first.crc, nil
 }
 

@@ -173,7 +173,7 @@ func (s *story) walk(header func(string, segmentHeader, error), frame func(place
 		header(file, h, err)
 		end := writtenEnd(s.fs, file)
 		for lost := at; at < end || lost < at; {
-			f, ok := decodeFrameHeader(b[at:], crc)
+			f, ok := decodeFrameHeader(b[at:], crc.at(int64(at)))
 			if !ok && at < end {
 				at += frameAlign
 				continue
@@ -184,7 +184,7 @@ func (s *story) walk(header func(string, segmentHeader, error), frame func(place
 			if !ok {
 				break
 			}
-			_, _, err := decodePayload(b[at+frameHeaderSize:][:f.payload], crc, f)
+			_, _, err := decodePayload(b[at+frameHeaderSize:][:f.payload], crc.at(int64(at)), f)
 			frame(placed{f, file, at, number, err})
 			at += f.size()
 			lost = at

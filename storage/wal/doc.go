@@ -41,8 +41,9 @@
 //
 // # Files
 //
-// Numbers are little endian, checksums CRC-32C. The log's checksums start from a seed made of the node's incarnation
-// and the segment's number, so that a stale block of another segment or another node never passes for a frame.
+// Numbers are little endian, checksums CRC-32C. The log's checksums start from a seed made of the node's incarnation,
+// the segment's number and, for a frame, its offset, so that what belongs to another place, segment or node never passes
+// for a frame.
 //
 // A segment, wal/<number>.log (16 hex digits), preallocated and zero-filled:
 //
@@ -53,7 +54,7 @@
 // The segment header, padded with zeros to a multiple of 512 bytes:
 //
 //	offset  size  field
-//	     0     8  magic and version, "QKVWAL\x00\x01"
+//	     0     8  magic and version, "QKVWAL\x00\x02"
 //	     8     8  Number of this segment
 //	    16     8  Prev: number of the segment before it, 0 for the first
 //	    24     8  LastSeq: sequence number of the last frame before this segment

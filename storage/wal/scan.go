@@ -85,7 +85,7 @@ func (s *scanner) headerAt(off int64) (frameHeader, bool, error) {
 	if err != nil {
 		return frameHeader{}, false, fmt.Errorf("read %s at offset %d: %w", s.seg.name, off, err)
 	}
-	h, ok := decodeFrameHeader(b, s.crc)
+	h, ok := decodeFrameHeader(b, s.crc.at(off))
 	return h, ok && off+h.size() <= s.w.size, nil
 }
 
@@ -95,7 +95,7 @@ func (s *scanner) payload(h frameHeader, off int64) error {
 	if err := s.w.copy(p, off+frameHeaderSize); err != nil {
 		return fmt.Errorf("read %s at offset %d: %w", s.seg.name, off+frameHeaderSize, err)
 	}
-	entries, conf, err := decodePayload(p, s.crc, h)
+	entries, conf, err := decodePayload(p, s.crc.at(off), h)
 	if err == nil {
 		s.take(h, entries, conf)
 		return nil
@@ -191,9 +191,9 @@ type gap struct {
 	dirtyTo int64
 }
 
-// search looks from off on for the next intact header of a frame that may follow. A frame's bytes cannot be mistaken
-// for one inside another frame's data: a client that stores a copy of this very file can only have copied frames that
-// are older than the one its copy is in, and only newer numbers are looked for.
+// search looks from off on for the next intact header of a frame that may follow. Neither bytes that
+// look like a frame inside another one's data, nor a frame that the disk has put in another place, can be mistaken for one:
+// the checksum says where it belongs.
 func (s *scanner) search(off int64) (gap, error) {
 	var g gap
 	for off < s.w.size {
@@ -215,8 +215,8 @@ func (s *scanner) search(off int64) (gap, error) {
 			if len(b)-i < frameHeaderSize && !atEnd {
 				break // look again with the whole header in sight
 			}
-			h, ok := decodeFrameHeader(b[i:], s.crc)
 			at := off + int64(i)
+			h, ok := decodeFrameHeader(b[i:], s.crc.at(at))
 			if ok && h.seq > s.r.seq && !s.end.excludes(h.seq) && at+h.size() <= s.w.size {
 				g.found, g.frameHeader, g.at = true, h, at
 				return g, nil

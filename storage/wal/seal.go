@@ -30,7 +30,7 @@ func (l *Log) appendHint(h frameHeader, sync bool) error {
 		return nil
 	}
 	h.prevCRC = l.chain
-	l.buf = encodeFrame(l.buf[:0], l.crc, &h, nil, nil)
+	l.buf = encodeFrame(l.buf[:0], l.crc.at(l.off), &h, nil, nil)
 	if err := l.write(h, false); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ const (
 	// nextName is a segment file prepared ahead: all zeros, synced, without a header.
 	nextName = "next" + tmpSuffix
 
-	segmentMagic      = "QKVWAL\x00\x01"
+	segmentMagic      = "QKVWAL\x00\x02"
 	segmentFixedSize  = 88
 	segmentHeaderUnit = 512
 	// maxConfBytes bounds the ConfState in a segment header: far above any real cluster, far below a segment.

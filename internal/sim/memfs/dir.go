@@ -3,6 +3,7 @@ package memfs
 import (
 	"errors"
 	iofs "io/fs"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -227,6 +228,16 @@ func (m *FS) List(name string) ([]string, error) {
 	}
 	sort.Strings(names)
 	return slices.Compact(names), nil
+}
+
+// PeekDir returns the names of the files in a directory that are not mapped, sorted; nil if there is none. Like Peek it is
+// not an operation.
+func (m *FS) PeekDir(name string) []string {
+	d, err := m.walkDir(name)
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(d.now))
 }
 
 // MkdirAll creates a directory and its parents. Each new name is durable after SyncDir of the directory above it.

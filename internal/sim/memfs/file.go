@@ -113,8 +113,11 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	err := f.step(op)
 	lost := err == ErrLost
 	var short *Short
+	var astray *Astray
 	switch {
 	case lost:
+	case errors.As(err, &astray):
+		lost = true
 	case errors.As(err, &short):
 		p = p[:min(max(short.N, 0), len(p))]
 	case err != nil:
@@ -132,6 +135,9 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if len(p) > 0 {
 		f.n.write(p, off, lost, f.m.coin)
+	}
+	if astray != nil {
+		f.m.strike(f.n, astray, off, len(p))
 	}
 	if short != nil {
 		return len(p), fmt.Errorf("%s: %w", op, short.Err)

@@ -107,8 +107,8 @@ func (o Op) String() string {
 }
 
 // SetHook makes h run before each operation; nil removes it. An error from h is the operation's result, and the
-// operation does not happen, with three exceptions: [Short] and [ErrLost] from a write, and any error from a sync (see
-// the package comment). A panic in h, by convention with a [Crash], kills the FS before it passes on.
+// operation does not happen, with four exceptions: [Short], [ErrLost] and [Astray] from a write, and any error from a sync
+// (see the package comment). A panic in h, by convention with a [Crash], kills the FS before it passes on.
 func (m *FS) SetHook(h func(Op) error) { m.hook = h }
 
 // Ops counts the operations so far, the current one included.

@@ -308,6 +308,26 @@ func TestFaults(t *testing.T) {
 		t.Fatalf("after the crash: %v, %v", b[:4], b[1024])
 	}
 
+	fs.SetHook(func(op Op) error {
+		if op.Kind == OpWrite {
+			return &Astray{Name: "a", By: 1024}
+		}
+		return nil
+	})
+	write(t, f, 512, fill(10, 3))
+	must(t, f.Sync())
+	if b := content(t, noHook(fs), "a"); b[512] != 3 || b[1536] != 0 || !slices.Equal(fs.LostSectors("a"), []int64{512, 1024, 1536}) {
+		t.Fatalf("a write gone astray shows while the machine lives: %v, %v, lost are %v", b[512], b[1536], fs.LostSectors("a"))
+	}
+	if b := content(t, fs.CrashClone(rng, ""), "a"); b[512] != 0 || b[1536] != 3 || b[1546] != 0 {
+		t.Fatalf("after the crash: %v, %v", b[512], b[1536:1548])
+	}
+	write(t, f, 1536, fill(512, 4))
+	must(t, f.Sync())
+	if b := content(t, fs.CrashClone(rng, ""), "a"); b[1536] != 4 || !slices.Equal(fs.LostSectors("a"), []int64{512, 1024}) {
+		t.Fatalf("where a write went astray and the place was written again: %v, lost are %v", b[1536], fs.LostSectors("a"))
+	}
+
 	fs.SetCapacity(5000)
 	if _, err := fs.Create("b", 1000); !errors.Is(err, env.ErrNoSpace) {
 		t.Fatalf("create on a full disk: %v", err)

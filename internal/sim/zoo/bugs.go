@@ -363,6 +363,20 @@ var bugs = []Bug{
 		}},
 	},
 	{
+		Name: "stale-frame-accepted",
+		What: "A frame is taken for the next one wherever and whenever it was written: one of long ago, which the disk has put " +
+			"behind the last, replaces what came after it, and a node forgets what it acknowledged.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/scan.go",
+			Old:  "if !ok || h.seq != s.r.seq+1 || h.prevCRC != s.r.chain {",
+			New:  "if !ok {",
+		}, {
+			File: "storage/wal/crc.go",
+			Old:  "	return segmentCRC(^crc)",
+			New:  "	return c",
+		}},
+	},
+	{
 		Name: "damaged-log-votes",
 		What: "A node whose log lost entries starts with what is left instead of keeping silent: it votes and acknowledges " +
 			"without what it acknowledged before.",
