@@ -33,7 +33,7 @@ func framesOf(w *writer) (found []span) {
 			end = next.lastSeq
 		}
 		for {
-			h, ok := decodeFrameHeader(b[off:], crc)
+			h, ok := decodeFrameHeader(b[off:], crc.at(int64(off)))
 			if !ok || h.seq > end {
 				break
 			}
