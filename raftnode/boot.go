@@ -120,7 +120,7 @@ func (n *Node) contradiction(hard wal.HardState) error {
 	last := n.mem.last()
 	if term, _ := n.mem.Term(last); hard.Term < term {
 		return fmt.Errorf("hard state is at term %d, and the log has entries of term %d, up to index %d: it is an older one; %s",
-			hard.Term, term, last, notThisMember)
+			hard.Term, term, last, n.refusal())
 	}
 	if n.state.machine == nil {
 		return nil
@@ -133,11 +133,19 @@ func (n *Node) contradiction(hard wal.HardState) error {
 	return nil
 }
 
+// refusal ends the refusal of a directory whose member has forgotten what it promised.
+func (n *Node) refusal() string {
+	if len(n.founders) == 1 {
+		return "there is no other member; all that its files hold can go into a new cluster: quorumctl recover DATA-DIR --plan"
+	}
+	return notThisMember
+}
+
 // openHardState raises the boot epoch, durably, so that no request id of an earlier life is given out again.
 func (n *Node) openHardState() (wal.HardState, error) {
 	f, hard, err := wal.OpenHardState(n.env.FS)
 	if errors.Is(err, wal.ErrHardStateLost) || errors.Is(err, fs.ErrNotExist) {
-		return hard, fmt.Errorf("open hard state: %w; %s", err, notThisMember)
+		return hard, fmt.Errorf("open hard state: %w; %s", err, n.refusal())
 	}
 	if err != nil {
 		return hard, fmt.Errorf("open hard state: %w", err)

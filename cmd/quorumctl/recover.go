@@ -22,9 +22,9 @@ With --plan nothing is done: it says what is kept, what is lost or may be, and p
 token the data goes to a new folder, as a cluster of one member. The old folder is only read. The new cluster has another
 id and the member another one, so what is left of the old cluster and the new one never talk to each other.
 
-Nothing is lost that this member had on its disk and can be read. What others have acknowledged that never reached it is
-lost, and nobody can say what that was: so take the member whose log goes furthest (the last index and term that the
-plans of all survivors name; the higher term wins, then the higher index).
+Nothing is lost that this member had on its disk, up to the first entry that cannot be read, if there is one. What others
+have acknowledged that never reached it is lost, and nobody can say what that was: so take the member whose log goes
+furthest (the last index and term that the plans of all survivors name; the higher term wins, then the higher index).
 
 While a majority lives, do not do this: start those members, they have everything.
 

@@ -37,8 +37,9 @@
 //
 // bbolt finds its free pages in a goroutine of its own, where a rotten page kills the process and no recover can
 // help. So a marker is made, durably, before bbolt opens the file and removed once it is open. One marker left over
-// may be the trace of a power cut, so a second attempt is made under another name. If that one dies too, the third
-// Open reports [ErrDamaged] without touching the file, and the crash loop ends.
+// may be the trace of a power cut, so a second attempt is made under another name. It walks the file's pages first, which
+// finds nearly all that bbolt dies of, and can report it. If that one dies too, the third Open reports [ErrDamaged] without
+// touching the file, and the crash loop ends. The same walk is made of copies that others send, before bbolt opens them.
 //
 // # Concurrency
 //

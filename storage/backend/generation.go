@@ -92,7 +92,13 @@ func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", g, err)
 	}
-	d, err := openBolt(g.osPath(), o, false, nil)
+	var d *DB
+	if marker == reopeningName {
+		err = walk(g.osPath()) // of what the last attempt may have died of
+	}
+	if err == nil {
+		d, err = openBolt(g.osPath(), o, false, nil)
+	}
 	if err != nil {
 		// The attempt came back with an answer, so it leaves no marker; a rebuild makes another generation anyway.
 		if unmark := g.unmark(marker); unmark != nil {

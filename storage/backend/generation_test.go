@@ -453,3 +453,29 @@ func TestUnreadableCurrent(t *testing.T) {
 		t.Errorf("cannot be opened: %v", err)
 	}
 }
+
+// TestSecondAttemptLooksFirst: an attempt to open a file with a rotten page has died, as bbolt does of it in a goroutine of its
+// own. The next one finds the page where it can say so, also when it insists.
+func TestSecondAttemptLooksFirst(t *testing.T) {
+	for _, marker := range []string{openingName, reopeningName} {
+		fsys := newFS(t)
+		mustClose(t, mustCreate(t, fsys, put(Key, "a", "1")))
+		g := generation{fs: fsys, dir: dir, number: 1}
+		file, err := os.ReadFile(g.osPath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(file[metaPages*os.Getpagesize():])
+		if err := os.WriteFile(g.osPath(), file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeFile(fsys, g.file(marker), nil); err != nil {
+			t.Fatal(err)
+		}
+		o := options()
+		o.Insist = true
+		if _, err := Open(fsys, dir, o); !errors.Is(err, ErrDamaged) || errors.Is(err, ErrSuspect) {
+			t.Errorf("after %s: %v", marker, err)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func openReadOnly(path string) (*DB, error) {
 }
 
 // walk reads all keys of a file, in order. bbolt does much the same when it opens one for writing, but in a goroutine of its
-// own, where rotten pages kill the process: those of a file that somebody else has sent must not.
+// own, where rotten pages kill the process.
 func walk(path string) error {
 	d, err := openReadOnly(path)
 	if err == nil {

@@ -1,9 +1,9 @@
 // Package recovery makes the data of one member the start of a new cluster, for when a majority of the old one is gone
 // for good.
 //
-// What is kept is what this member would lead with, had it been elected: its state, and every entry of its log that can
-// be read, committed or not. No entry that it holds and that was acknowledged is lost thereby, and an entry that was not
-// may take effect, which is what its client was told to expect. What others acknowledged beyond this log is lost, and
+// What is kept is what this member would lead with, had it been elected: its state, and every entry of its log, committed
+// or not, up to the first that cannot be read. No entry among them that was acknowledged is lost thereby, and one that was
+// not may take effect, which is what its client was told to expect. What others acknowledged beyond this log is lost, and
 // cannot be known.
 //
 // The new cluster has another cluster id, member id and incarnation, drawn at random, so that members of the old one
