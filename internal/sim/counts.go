@@ -12,7 +12,7 @@ type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
-	Losses, SnapshotTrials, QuickSnapshots, Garbled                                      int
+	Losses, SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken            int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -45,7 +45,7 @@ func (c *Counts) numbers() []struct {
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
 		{"damaged files", &c.Rotted}, {"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites},
-		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed}, {"garbled messages", &c.Garbled}, {"entries lost", &c.Losses}, {"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
+		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed}, {"overloads", &c.Overloads}, {"writes taken in them", &c.OverloadTaken}, {"garbled messages", &c.Garbled}, {"entries lost", &c.Losses}, {"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
 		{"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}

@@ -167,6 +167,13 @@ func (m *model) replay(e *raftpb.Entry) error {
 			if _, ok := m.at(key, m.revision); ok {
 				m.record(change{key: key, deleted: true})
 			}
+		case r.Txn != nil && len(r.Txn.Compare) == 0:
+			var all []change
+			for _, op := range r.Txn.Success {
+				put := op.GetRequestPut()
+				all = append(all, change{key: string(put.Key), value: string(put.Value)})
+			}
+			m.record(all...)
 		case r.Txn != nil:
 			if m.holds(r.Txn.Compare[0]) {
 				m.put(r.Txn.Success[0].GetRequestPut())
@@ -215,7 +222,7 @@ func (c *checker) answersFit() {
 			continue
 		}
 		if why := c.model.contradicts(o); why != "" {
-			c.w.violation("%s of %s=%s was answered at revision %d, but %s", o.kind, o.key, o.value, o.revision, why)
+			c.w.violation("%s of %s=%.40s was answered at revision %d, but %s", o.kind, o.key, o.value, o.revision, why)
 			return
 		}
 	}
@@ -232,8 +239,18 @@ func (m *model) contradicts(o *operation) string {
 	switch {
 	case o.revision > m.revision:
 		return "no such revision is in the log"
-	case (o.kind == opPut || o.kind == opUnique || o.kind == opAttach || o.swapped) && !wrote:
+	case (o.kind == opPut || o.kind == opUnique || o.kind == opAttach || o.swapped && o.kind != opMany) && !wrote:
 		return "the log made another change there"
+	case o.kind == opMany:
+		all := m.changes[o.revision]
+		if len(all) != o.puts {
+			return fmt.Sprintf("the log made %d changes there, not %d", len(all), o.puts)
+		}
+		for i, c := range all {
+			if c.key != manyKey(o.key, i) || c.value != o.value {
+				return "the log made another change there"
+			}
+		}
 	case o.kind == opTake && !o.swapped && !found:
 		return "nobody had the lock"
 	case o.kind == opGuarded:

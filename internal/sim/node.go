@@ -96,8 +96,9 @@ func (n *node) config(life int) raftnode.Config {
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
 		SegmentBytes:    n.w.segment(),
 		BallastBytes:    n.w.ballast(),
-		ChunkBytes:      4 << 20, // all of it: how long bbolt's file is depends on how it walks its maps, see cutPiece
+		ChunkBytes:      64 << 20, // all of it: how long bbolt's file is depends on how it walks its maps, see cutPiece
 		MaxPending:      n.w.opt.MaxPending,
+		MaxPendingBytes: n.w.opt.MaxPendingBytes,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
 		// Short, so that notices come in the middle of everything.
 		ProgressInterval: time.Second,

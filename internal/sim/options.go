@@ -44,6 +44,8 @@ type Options struct {
 	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
 	Rot                float64       // share of crashes during which a disk damages what it holds
 	LieEvery           time.Duration // mean time between writes that are lost, or performed elsewhere; 0: none
+	Overload           bool          // more writes come at once than nodes may hold, at the end
+	MaxPendingBytes    int           // bound of the bytes of waiting writes on a node; 0: the default
 	Garble             float64       // share of messages that come damaged or forged
 	Pieces             int           // in which a snapshot travels
 	PieceTrouble       float64       // share of pieces that get lost, or with which the receiver or the sender dies
@@ -137,6 +139,9 @@ func Draw(rng *rand.Rand) Options {
 	}
 	if rng.IntN(3) == 0 {
 		o.LieEvery = between(3*time.Second, 15*time.Second)
+	}
+	if rng.IntN(10) == 0 {
+		o.Overload, o.MaxPending, o.MaxPendingBytes = true, 1+rng.IntN(overloadPending), overloadBytes
 	}
 	o.Pieces = 1 + rng.IntN(4)
 	if rng.IntN(3) == 0 {

@@ -38,6 +38,9 @@ func (w *world) trials() {
 	if w.opt.FullEvery > 0 {
 		w.fullTrial()
 	}
+	if w.opt.Overload {
+		w.overloadTrial()
+	}
 	if w.opt.PieceTrouble > 0 && w.opt.SnapshotEntries < fewEntries && len(w.nodes) > 1 {
 		w.snapshotTrial()
 	}

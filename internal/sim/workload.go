@@ -32,6 +32,7 @@ type operation struct {
 	lock        string // guarded write only: the key that guards it
 	deleted     bool   // delete only: there was something to delete
 	got         string
+	puts        int // many puts only: how many
 }
 
 type opKind string
@@ -45,6 +46,7 @@ const (
 	opGet     opKind = "get"
 	opAttach  opKind = "put with lease"
 	opTake    opKind = "lock"          // put if the key does not exist
+	opMany    opKind = "many puts"     // in one transaction, to keys that are never written again: the first is the operation's
 	opGuarded opKind = "guarded write" // put if the lock is the one that the client took
 )
 
@@ -165,6 +167,13 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 	switch op.kind {
 	case opDelete:
 		return &pb.InternalRaftRequest{DeleteRange: &pb.DeleteRangeRequest{Key: []byte(op.key)}}
+	case opMany:
+		txn := &pb.TxnRequest{}
+		for i := range op.puts {
+			one := &pb.PutRequest{Key: []byte(manyKey(op.key, i)), Value: put.Value}
+			txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: one}})
+		}
+		return &pb.InternalRaftRequest{Txn: txn}
 	case opCompact:
 		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: max(1, l.w.check.newest-50)}}
 	case opSwap:
@@ -180,6 +189,9 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 	}
 	return &pb.InternalRaftRequest{Put: put}
 }
+
+// manyKey is the i-th key of many, given the first, which ends in 0.
+func manyKey(first string, i int) string { return fmt.Sprintf("%s%d", first[:len(first)-1], i) }
 
 func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 	if err != nil {
