@@ -31,8 +31,12 @@ type node struct {
 	id    uint64
 	rng   *rand.Rand
 
-	fs   *memfs.FS
-	life int // grows at each start; events of an earlier life do nothing
+	fs *memfs.FS
+	// striking is where a crash is to strike, nil for nowhere; lane is the one whose job runs, booting is set before there are any.
+	striking func(memfs.Op) error
+	lane     string
+	booting  bool
+	life     int // grows at each start; events of an earlier life do nothing
 	// stalled holds until when a lane gets nothing done, lanes those of this life: both by name.
 	stalled map[string]time.Duration
 	lanes   map[string]*lane
@@ -56,6 +60,8 @@ func (n *node) start() {
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
 	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
+	n.striking, n.lane, n.booting = nil, "", true
+	n.fs.SetHook(n.operation)
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
@@ -64,6 +70,7 @@ func (n *node) start() {
 		opened, err = raftnode.Open(n.env(life), n.config(life))
 		return err
 	})
+	n.booting = false
 	switch {
 	case crashed:
 		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
@@ -78,6 +85,7 @@ func (n *node) start() {
 		return
 	}
 	n.raft = opened
+	n.w.ran()
 	n.guard(opened.Start)
 }
 
@@ -159,6 +167,7 @@ func (n *node) pause(d time.Duration) {
 	}
 	n.w.trace.event(n.w.queue.now, n.index+1, "pause", uint64(d))
 	n.paused = true
+	n.w.ran()
 	life := n.life
 	n.w.queue.after(d, func() {
 		if n.life == life {
@@ -170,6 +179,7 @@ func (n *node) pause(d time.Duration) {
 // resume lets the process do, one after the other, what it missed.
 func (n *node) resume() {
 	n.paused = false
+	n.w.ran()
 	for _, f := range n.held {
 		n.w.queue.after(0, f)
 	}
@@ -196,7 +206,7 @@ func (n *node) crashAt(k int) {
 	if class < pointClasses {
 		k = 1
 	}
-	n.fs.SetHook(func(op memfs.Op) error {
+	n.striking = func(op memfs.Op) error {
 		if class < pointClasses && xxhash.Sum64String(faultPoint(op))%pointClasses != class {
 			return nil
 		}
@@ -209,13 +219,17 @@ func (n *node) crashAt(k int) {
 			panic(memfs.Crash{Op: op})
 		}
 		return nil
-	})
+	}
 }
 
 // faultPoint names an operation without the numbers in its path.
 func faultPoint(op memfs.Op) string {
-	name := []byte(string(op.Kind) + " ")
-	for _, b := range []byte(op.Name) {
+	return string(op.Kind) + " " + faultName(op.Name)
+}
+
+func faultName(path string) string {
+	name := []byte(" ")
+	for _, b := range []byte(path) {
 		if b >= '0' && b <= '9' || b >= 'a' && b <= 'f' && name[len(name)-1] == '#' {
 			if name[len(name)-1] != '#' {
 				name = append(name, '#')
@@ -224,7 +238,7 @@ func faultPoint(op memfs.Op) string {
 		}
 		name = append(name, b)
 	}
-	return string(name)
+	return string(name[1:])
 }
 
 // crash ends the process. After a power loss any part of what was not synced may be missing.
@@ -241,6 +255,7 @@ func (n *node) crash(powerLoss bool) {
 	}
 	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
 	n.life++
+	n.w.ran()
 	if powerLoss {
 		n.fs = n.fs.CrashClone(rand.New(rand.NewPCG(n.rng.Uint64(), 0)), n.mapRoot())
 	} else {
@@ -316,7 +331,9 @@ type lane struct {
 
 func (l *lane) Do(work func() error, done func(error)) {
 	l.jobs = append(l.jobs, func() {
+		l.n.lane = l.name
 		err := work()
+		l.n.lane = ""
 		l.n.w.queue.after(0, l.n.living(l.life, func() { done(err) }))
 	})
 	l.free = max(l.free, l.n.w.queue.now) + exponential(l.n.rng, l.n.w.opt.LaneTime)

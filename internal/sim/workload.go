@@ -32,6 +32,8 @@ type operation struct {
 	lock        string // guarded write only: the key that guards it
 	deleted     bool   // delete only: there was something to delete
 	got         string
+	pastKey     string // txn at a past revision only: what it reads, and when
+	past        int64
 }
 
 type opKind string
@@ -44,8 +46,9 @@ const (
 	opCompact opKind = "compact"
 	opGet     opKind = "get"
 	opAttach  opKind = "put with lease"
-	opTake    opKind = "lock"          // put if the key does not exist
-	opGuarded opKind = "guarded write" // put if the lock is the one that the client took
+	opPast    opKind = "put with a read of the past" // unless that is compacted, or yet to come
+	opTake    opKind = "lock"                        // put if the key does not exist
+	opGuarded opKind = "guarded write"               // put if the lock is the one that the client took
 )
 
 // clientPatience is when a client stops waiting; the outcome is unknown from then on.
@@ -88,6 +91,9 @@ func (l *workload) think(client int) {
 
 func (l *workload) call(client int) {
 	n := l.w.nodes[l.rng.IntN(len(l.w.nodes))]
+	if l.rng.IntN(8) == 0 {
+		l.readPast(n)
+	}
 	op := l.draw(client)
 	if n.raft == nil {
 		l.think(client) // connection refused: the request was never sent
@@ -154,6 +160,8 @@ func (l *workload) draw(client int) *operation {
 		op.kind = opSwap
 	case d < 66:
 		op.kind = opCompact
+	case d < 70:
+		op.kind = opPast
 	default:
 		op.kind = opGet
 	}
@@ -165,8 +173,10 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 	switch op.kind {
 	case opDelete:
 		return &pb.InternalRaftRequest{DeleteRange: &pb.DeleteRangeRequest{Key: []byte(op.key)}}
+	case opPast:
+		return l.pastTxn(op)
 	case opCompact:
-		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: max(1, l.w.check.newest-50)}}
+		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: max(1, l.w.check.newest-compactBehind)}}
 	case opSwap:
 		op.expected = l.lastSeen[op.key]
 		return &pb.InternalRaftRequest{Txn: &pb.TxnRequest{
@@ -181,6 +191,9 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 	return &pb.InternalRaftRequest{Put: put}
 }
 
+// compactBehind is how many revisions clients leave when they compact.
+const compactBehind = 50
+
 func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 	if err != nil {
 		op.err = err
@@ -192,6 +205,9 @@ func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 	}
 	op.acked, op.revision = true, r.Revision
 	op.swapped, op.deleted = r.Txn.GetSucceeded(), r.DeleteRange.GetDeleted() > 0
+	if op.kind == opPast {
+		op.pastSeen(r)
+	}
 	l.w.count.AckedWrites++
 	l.w.check.wrote(op, r)
 }
