@@ -630,4 +630,39 @@ var bugs = []Bug{
 			New:  "	for i := seq % 2; i <= seq%2; i++ {\n		if err := f.writeCopy(int(i), seq, hs)",
 		}},
 	},
+	{
+		Name: "repair-from-any-log",
+		What: "A log whose end is lost is repaired from whoever answers first, not from a leader: that one may lack what this " +
+			"node acknowledged, and an acknowledged write is lost.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/repairfetch.go",
+			Old:  "	case n.raw != nil && n.raw.BasicStatus().RaftState == raft.StateLeader:\n",
+			New:  "	case n.raw != nil && n.raw.BasicStatus().RaftState <= raft.StateLeader:\n",
+		}},
+	},
+	{
+		Name: "repair-hole-by-index",
+		What: "Whoever has an entry of the right index fills a hole, whatever its term: the log is patched with another one's " +
+			"history, and logs of one term differ.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/repairfetch.go",
+			Old:  "err == nil && known == q.GetKnownTerm():\n",
+			New:  "err == nil && known > 0:\n",
+		}, {
+			File: "raftnode/repairfetch.go",
+			Old:  "	case len(p.got) < missing || p.got[missing-1].GetTerm() != p.behind.Term:\n",
+			New:  "	case len(p.got) < missing:\n",
+		}},
+	},
+	{
+		Name: "lock-without-its-key",
+		What: "A waiter takes the lock once nobody stands before it, without a look whether its own key and lease are still there " +
+			"(Jepsen, etcd 3.4.3): two clients hold one lock.",
+		Edits: []mutant.Edit{{
+			File: "server/queue.go",
+			Old:  "			Compare: []*pb.Compare{createdAt(p.key, p.revision), leasedBy(p.key, p.lease)},\n			Success: []*pb.RequestOp{rangeOp(before)},\n",
+			New:  "			Success: []*pb.RequestOp{rangeOp(before)},\n",
+		}},
+		Test: &mutant.Test{Package: "server", Run: "^TestKeyMadeAgainIsAnotherPlace$"},
+	},
 }
