@@ -215,11 +215,16 @@ func (n *node) crashAt(k int) {
 			return nil
 		}
 		if k--; k == 0 {
-			n.w.count.CrashedAt[faultPoint(op)]++
-			panic(memfs.Crash{Op: op})
+			n.crashHere(op)
 		}
 		return nil
 	}
+}
+
+// crashHere ends the process at a file operation.
+func (n *node) crashHere(op memfs.Op) {
+	n.w.count.CrashedAt[faultPoint(op)]++
+	panic(memfs.Crash{Op: op})
 }
 
 // faultPoint names an operation without the numbers in its path.

@@ -16,10 +16,21 @@ func (n *node) operation(op memfs.Op) error {
 	if owner := ownerOf(op); !n.booting && n.lane != owner && (owner != "" || n.lane == "") {
 		n.w.violation("node %d: %s %s, which belongs to lane %q, on lane %q", n.index+1, op.Kind, faultName(op.Name), owner, n.lane)
 	}
-	if n.striking == nil {
-		return nil
+	if n.striking != nil {
+		if err := n.striking(op); err != nil {
+			return err
+		}
 	}
-	return n.striking(op)
+	if n.switches(op) && n.w.faulty && n.w.opt.CrashEvery > 0 && n.rng.IntN(3) == 0 {
+		n.crashHere(op)
+	}
+	return nil
+}
+
+// switches tells whether an operation of a node that runs puts another state in place. It comes once in a snapshot's
+// installation, when the log has begun anew already, and gets more than its share of crashes.
+func (n *node) switches(op memfs.Op) bool {
+	return !n.booting && op.Kind == memfs.OpRename && op.Name == "state/CURRENT.tmp"
 }
 
 // ownerOf is the lane that alone may do an operation once the node runs; "" if several may.
@@ -30,7 +41,7 @@ func ownerOf(op memfs.Op) string {
 		return ""
 	case op.Name == "hardstate", strings.HasPrefix(op.Name, "wal/") && strings.HasSuffix(op.Name, ".log"):
 		return "wal"
-	case op.Name == "state/CURRENT.tmp" && op.Kind == memfs.OpRename: // another state
+	case op.Name == "state/CURRENT.tmp" && op.Kind == memfs.OpRename: // see switches
 		return "apply"
 	case strings.HasPrefix(op.Name, "snap/") && op.Kind != memfs.OpRemove:
 		return "snap"
