@@ -39,7 +39,7 @@ soak: build ## the simulator on new seeds, then the comparison with etcd, each f
 	$(GO) run ./internal/sim/cmd/sim -for $(SOAK) -seeds $$(date +%s).. -quiet -coverage
 	cd test && QUORUMKV_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestDifferential ./differential
 
-zoo: ## planted bugs, which must be found: some by the simulator, within 2,000 seeds or 5 minutes each, some by drills
+zoo: ## planted bugs, which must be found: by the simulator within 2,000 seeds or 5 minutes each, by the test named, by drills
 	$(GO) run ./internal/sim/cmd/zoo
 	$(GO) run ./internal/drill/cmd/planted
 

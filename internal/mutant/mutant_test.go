@@ -33,6 +33,26 @@ func TestEditMustMatchOnce(t *testing.T) {
 	}
 }
 
+// TestRunTest runs one of the tests here, as it is and on a bug that it must find.
+func TestRunTest(t *testing.T) {
+	test := Test{Package: "internal/mutant", Run: "^TestEditMustMatchOnce$"}
+	anyNumber := []Edit{{File: "internal/mutant/mutant.go", Old: "; n != 1 || e.Old", New: "; n < 1 || e.Old"}}
+	if failure, err := RunTest(test, nil); failure != "" || err != nil {
+		t.Errorf("without a bug: %q, %v", failure, err)
+	}
+	if failure, err := RunTest(test, anyNumber); !strings.Contains(failure, "TestEditMustMatchOnce") || err != nil {
+		t.Errorf("with a bug: %q, %v", failure, err)
+	}
+	test.Run = "^TestThatIsNotThere$"
+	if failure, err := RunTest(test, nil); err == nil {
+		t.Errorf("no such test: %q, %v", failure, err)
+	}
+	test.Package = "internal/notthere"
+	if failure, err := RunTest(test, nil); err == nil {
+		t.Errorf("no such package: %q, %v", failure, err)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "f.go"), []byte("package f\n\nvar a = 1\n"), 0o600); err != nil {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.etcd.io/raft/v3"
 
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/apply"
+	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
@@ -16,16 +18,19 @@ import (
 //
 //   - one leader per term, as the nodes themselves report it
 //   - term, commit and applied never go back within one life
-//   - equal history hash at equal applied index, whenever two nodes were seen at the same index
+//   - equal history hash, and as many bytes that are not compacted, at equal applied index, whenever two nodes were seen at the same index
 //   - linearizability, exactly: entries applied at an index are the same on every node and go through a reference model
 //     once; every answer must be the model's at the answer's revision, and of two operations of which one ended before
 //     the other began, the later must not have the lower revision
 //   - every acknowledged write is in the store in the end, under its revision; a unique put was applied once
 //   - entries of equal index and term are equal, and so are the terms before them (log matching), in all that is sent
+//   - no node votes twice in a term, or acknowledges in an older term than before, whatever crashes lie in between
+//   - every file is changed by the lane that owns it, see owner.go
 //   - a sample of acknowledgements and votes: what they say is synced on the sender's disk at that moment
 //   - every watcher sees every change once and in order, see watchers
 //   - leases live as long as was promised and no longer, see leaseChecker
 //   - waiting writes stay within their bound
+//   - no node finds damage where no disk did any, but for a state that two attempts to open did not survive
 //   - no node ends because its disk is full; writes go on soon beside a log that hangs, and once there is space again: see
 //     trials
 //   - small histories also satisfy porcupine, which knows nothing of revisions
@@ -37,6 +42,7 @@ type checker struct {
 	w       *world
 	leaders map[uint64]uint64 // term -> leader
 	hashes  map[uint64]uint64 // applied index -> history hash
+	sizes   map[uint64]int64  // applied index -> bytes of all that is not compacted
 	last    []raftnode.Status // per node, of this life
 	lives   []int
 
@@ -46,15 +52,17 @@ type checker struct {
 	entries map[entryID]entrySeen
 	model   *model
 	replies int // acknowledgements and votes sent, for sampling
+	// promises are what the nodes have said, whatever became of their processes.
+	promises []promise
 }
 
 func newChecker(w *world) *checker {
 	c := &checker{
-		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, acked: map[int64]*operation{},
+		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, sizes: map[uint64]int64{}, acked: map[int64]*operation{},
 		entries: map[entryID]entrySeen{}, model: newModel(),
-		last: make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes),
+		last: make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes), promises: make([]promise, w.opt.Nodes),
 	}
-	c.model.ended = func(id int64, expired bool, revision int64) { w.hold.check.ended(id, expired, revision) }
+	c.model.ended = func(id int64, byLeader bool, revision int64) { w.hold.check.ended(id, byLeader, revision) }
 	return c
 }
 
@@ -73,6 +81,7 @@ func (c *checker) published(n *node, s raftnode.Status, v *apply.View) {
 		if !ok {
 			c.leaders[s.Term] = s.MemberID
 			c.w.count.Elections++
+			c.w.hold.elected(n)
 		}
 	}
 	if old := c.last[n.index]; c.lives[n.index] == n.life {
@@ -87,6 +96,9 @@ func (c *checker) published(n *node, s raftnode.Status, v *apply.View) {
 	if limit := c.w.opt.MaxPending; limit > 0 && s.Pending > limit {
 		c.w.violation("node %d holds %d waiting writes, its bound is %d", n.index+1, s.Pending, limit)
 	}
+	if c.w.opt.Rot == 0 && s.Damage != "" && !strings.Contains(s.Damage, backend.ErrSuspect.Error()) {
+		c.w.violation("node %d takes what a crash left for damage: %s", n.index+1, s.Damage)
+	}
 	c.last[n.index], c.lives[n.index] = s, n.life
 	if s.Applied == 0 {
 		return
@@ -95,9 +107,17 @@ func (c *checker) published(n *node, s raftnode.Status, v *apply.View) {
 		c.w.violation("node %d has history hash %x at index %d, another node had %x", n.index+1, s.HistoryHash, s.Applied, hash)
 	}
 	c.hashes[s.Applied] = s.HistoryHash
-	if v != nil && v.Index != s.Applied {
+	if v == nil {
+		return
+	}
+	if v.Index != s.Applied {
 		c.w.violation("node %d publishes a view of index %d with applied index %d", n.index+1, v.Index, s.Applied)
 	}
+	size := v.KV.LiveBytes()
+	if other, ok := c.sizes[s.Applied]; ok && size != other {
+		c.w.violation("node %d holds %d bytes at index %d, another node held %d", n.index+1, size, s.Applied, other)
+	}
+	c.sizes[s.Applied] = size
 }
 
 // wrote takes an acknowledged write.

@@ -13,7 +13,7 @@ type Counts struct {
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
 	Losses, SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken            int
-	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
+	AckedWrites, AckedReads, PastReads, UnknownOutcomes, FailedWrites                    int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
 	WatchEvents, WatchNotices                                                            int
@@ -37,7 +37,7 @@ func (c *Counts) numbers() []struct {
 	}{
 		{"events", &c.Events}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
 		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
-		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
+		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads}, {"reads of the past", &c.PastReads},
 		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
 		{"watch events", &c.WatchEvents}, {"progress notices", &c.WatchNotices},
 		{"leases granted", &c.LeasesGranted}, {"renewals", &c.Renewals}, {"leases expired", &c.Expiries},

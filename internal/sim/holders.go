@@ -162,8 +162,26 @@ func (h *holder) renew(n *node, held *heldLease) {
 	})
 }
 
+// elected lets everybody ask a new leader what remains of their leases, and again a moment later: before it can have asked
+// the others, it must not say.
+func (l *holders) elected(n *node) {
+	for _, h := range l.all {
+		for range electedQueries {
+			life := n.life
+			l.w.queue.after(exponential(l.rng, 200*time.Millisecond), func() {
+				if h.lease != nil && n.life == life && n.raft != nil && l.w.faulty {
+					h.query(n, h.lease)
+				}
+			})
+		}
+	}
+}
+
+const electedQueries = 3
+
 func (h *holder) revoke(n *node, held *heldLease) {
 	h.forget()
+	held.revoking = true
 	granted := held.granted
 	h.l.propose(n, &pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: held.id}},
 		func(_ apply.Response, err error) {

@@ -10,7 +10,8 @@ import (
 // leaseChecker holds what must be true of leases:
 //
 //   - no lease expires before its time to live has passed since the beginning of the newest request that was confirmed,
-//     whatever the clocks of the nodes do within their drift, and whoever led in between
+//     whatever the clocks of the nodes do within their drift, and whoever led in between; a time in which no process ran, all of
+//     them paused or down, does not count
 //   - a lease is said not to exist only when the log has ended it, and never said to live at a revision at which its keys
 //     were gone
 //   - what remains of it is never more than its time to live, nor less than what was promised
@@ -31,6 +32,7 @@ type heldLease struct {
 	ttl         time.Duration
 	granted     bool          // its grant was acknowledged
 	sure        time.Duration // beginning of the newest confirmed request
+	revoking    bool          // its holder has asked for its end
 	gone        bool          // the log has ended it
 	expired     bool          // and nobody wanted it to
 	goneAt      time.Duration
@@ -99,14 +101,14 @@ func (c *leaseChecker) remains(h *heldLease, sure time.Duration, s raftnode.Leas
 }
 
 // ended takes the end of a lease in the log; revision is that at which its keys were gone, or 0.
-func (c *leaseChecker) ended(id int64, expired bool, revision int64) {
+func (c *leaseChecker) ended(id int64, byLeader bool, revision int64) {
 	h := c.leases[id]
 	if h == nil {
 		c.w.violation("lease %d ends, which nobody asked for", id)
 		return
 	}
-	h.gone, h.expired, h.goneAt, h.revision = true, expired, c.w.queue.now, revision
-	if expired {
+	h.gone, h.expired, h.goneAt, h.revision = true, byLeader || !h.revoking, c.w.queue.now, revision
+	if h.expired {
 		c.w.count.Expiries++
 		c.inTime(h)
 	}
@@ -118,7 +120,15 @@ func (c *leaseChecker) inTime(h *heldLease) {
 		c.w.violation("lease %d of %v was gone at %v, %v after the beginning of a request that was confirmed", h.id, h.ttl, h.goneAt,
 			h.goneAt-h.sure)
 	}
+	idle, pieces := c.w.idle.between(h.sure, h.goneAt)
+	if idle -= time.Duration(pieces) * idleStep; h.expired && h.sure > 0 && idle > 0 && h.goneAt < h.sure+c.least(h.ttl)+idle {
+		c.w.violation("lease %d of %v was gone at %v, %v after the beginning of a request that was confirmed; for %v of that no process ran",
+			h.id, h.ttl, h.goneAt, h.goneAt-h.sure, idle)
+	}
 }
+
+// idleStep is what a stretch in which no process ran may take from a lease: two ticks of a slow clock.
+const idleStep = 250 * time.Millisecond
 
 // leaseSlack is what may come on top of a time to live once everything is healthy: an election, its survey, a round in the
 // log, and a node's restart.

@@ -45,7 +45,6 @@ func (w *world) planLies() {
 			}
 		}
 		n.lie = l
-		n.fs.SetHook(n.fileOperation)
 	})
 }
 

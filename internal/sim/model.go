@@ -23,11 +23,12 @@ type model struct {
 	done     map[apply.RequestID]bool
 	epochs   map[uint64]uint64 // newest boot epoch seen of a member: commands of older ones are refused
 	revision int64
+	compact  int64               // revision of the newest compaction, -1 before the first
 	keys     map[string][]change // per key, by revision
 	changes  map[int64][]change  // by revision, in order
 	leases   map[int64]*modelLease
-	// ended is told of the end of a lease: whether it expired, and at which revision its keys were gone, 0 if it had none.
-	ended func(id int64, expired bool, revision int64)
+	// ended is told of the end of a lease: whether a leader's command did it, and at which revision its keys were gone, 0 if it had none.
+	ended func(id int64, byLeader bool, revision int64)
 }
 
 type modelLease struct {
@@ -48,7 +49,7 @@ type change struct {
 
 func newModel() *model {
 	return &model{
-		index: 1, revision: 1, // as a new cluster starts
+		index: 1, revision: 1, compact: -1, // as a new cluster starts
 		hashes: map[uint64]uint64{}, done: map[apply.RequestID]bool{}, epochs: map[uint64]uint64{},
 		keys: map[string][]change{}, changes: map[int64][]change{}, leases: map[int64]*modelLease{},
 	}
@@ -114,7 +115,7 @@ func (m *model) put(r *pb.PutRequest) {
 }
 
 // revoke ends a lease: its keys go in order, in one revision.
-func (m *model) revoke(id int64, expired bool) {
+func (m *model) revoke(id int64, byLeader bool) {
 	l := m.leases[id]
 	if l == nil {
 		return
@@ -129,7 +130,7 @@ func (m *model) revoke(id int64, expired bool) {
 		revision = m.revision
 	}
 	delete(m.leases, id)
-	m.ended(id, expired, revision)
+	m.ended(id, byLeader, revision)
 }
 
 func (m *model) replay(e *raftpb.Entry) error {
@@ -167,20 +168,39 @@ func (m *model) replay(e *raftpb.Entry) error {
 			if _, ok := m.at(key, m.revision); ok {
 				m.record(change{key: key, deleted: true})
 			}
-		case r.Txn != nil && len(r.Txn.Compare) == 0:
-			var all []change
-			for _, op := range r.Txn.Success {
-				put := op.GetRequestPut()
-				all = append(all, change{key: string(put.Key), value: string(put.Value)})
+		case r.Compaction != nil:
+			if at := r.Compaction.Revision; at <= m.revision {
+				m.compact = max(m.compact, at)
 			}
-			m.record(all...)
 		case r.Txn != nil:
-			if m.holds(r.Txn.Compare[0]) {
-				m.put(r.Txn.Success[0].GetRequestPut())
-			}
+			m.txn(r.Txn)
 		}
 	}
 	return nil
+}
+
+// txn carries out a transaction: all that it reads can be read, and what it puts has a lease, or nothing happens.
+func (m *model) txn(r *pb.TxnRequest) {
+	for _, c := range r.Compare {
+		if !m.holds(c) {
+			return
+		}
+	}
+	for _, op := range r.Success {
+		if at := op.GetRequestRange().GetRevision(); at != 0 && (at > m.revision || at < m.compact) {
+			return
+		}
+	}
+	var all []change
+	for _, op := range r.Success {
+		if put := op.GetRequestPut(); put != nil {
+			if put.Lease != 0 && m.leases[put.Lease] == nil {
+				return
+			}
+			all = append(all, change{key: string(put.Key), value: string(put.Value), lease: put.Lease})
+		}
+	}
+	m.record(all...)
 }
 
 // holds evaluates the compares that clients here use.
@@ -218,6 +238,11 @@ func (c *checker) applied(n *node, entries []*raftpb.Entry) {
 // answersFit holds every answer against the model at the answer's revision.
 func (c *checker) answersFit() {
 	for _, o := range c.w.load.ops {
+		if o.kind == opPast && o.pastRefused() &&
+			slices.ContainsFunc(c.model.keys[o.key], func(made change) bool { return made.value == o.value }) {
+			c.w.violation("%s of %s=%s was refused: %v, but the log has it", o.kind, o.key, o.value, o.err)
+			return
+		}
 		if !o.acked {
 			continue
 		}
@@ -239,8 +264,12 @@ func (m *model) contradicts(o *operation) string {
 	switch {
 	case o.revision > m.revision:
 		return "no such revision is in the log"
-	case (o.kind == opPut || o.kind == opUnique || o.kind == opAttach || o.swapped && o.kind != opMany) && !wrote:
+	case (o.kind == opPut || o.kind == opUnique || o.kind == opAttach || o.kind == opPast || o.swapped && o.kind != opMany) && !wrote:
 		return "the log made another change there"
+	case o.kind == opPast:
+		if then, ok := m.at(o.pastKey, o.past); o.found != ok || o.modRevision != then.revision || o.got != then.value {
+			return fmt.Sprintf("what it read of %s at %d is not what was there", o.pastKey, o.past)
+		}
 	case o.kind == opMany:
 		all := m.changes[o.revision]
 		if len(all) != o.puts {

@@ -31,8 +31,11 @@ type node struct {
 	id    uint64
 	rng   *rand.Rand
 
-	fs   *memfs.FS
-	life int // grows at each start; events of an earlier life do nothing
+	fs *memfs.FS
+	// lane is the one whose job runs, booting is set before there are any.
+	lane    string
+	booting bool
+	life    int // grows at each start; events of an earlier life do nothing
 	// stalled holds until when a lane gets nothing done, lanes those of this life: both by name.
 	stalled map[string]time.Duration
 	lanes   map[string]*lane
@@ -43,7 +46,7 @@ type node struct {
 	lie       *lie           // what its disk is about to do, nil if nothing
 	lying     bool           // its disk does not hold what reads show
 	logEnd    uint64         // where its log ended before it was damaged; 0: it was not, or has started since
-	deadly    func(memfs.Op) // panics at the file operation at which the process shall die; nil if it shall not
+	crashing  func(memfs.Op) // ends the process at the file operation at which it is to die; nil if at none
 	rotten    string         // its state file that was damaged in this life, and may still be the one in use
 	frozen    bool           // stays down while the others must make progress
 	paused    bool           // the process gets no time
@@ -61,6 +64,8 @@ func (n *node) start() {
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
 	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
+	n.crashing, n.lane, n.booting = nil, "", true
+	n.fs.SetHook(n.operation)
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
@@ -69,6 +74,7 @@ func (n *node) start() {
 		opened, err = raftnode.Open(n.env(life), n.config(life))
 		return err
 	})
+	n.booting = false
 	switch {
 	case crashed:
 		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
@@ -83,6 +89,7 @@ func (n *node) start() {
 		return
 	}
 	n.raft = opened
+	n.w.ran()
 	n.guard(opened.Start)
 }
 
@@ -177,6 +184,7 @@ func (n *node) pause(d time.Duration) {
 	}
 	n.w.trace.event(n.w.queue.now, n.index+1, "pause", uint64(d))
 	n.paused = true
+	n.w.ran()
 	life := n.life
 	n.w.queue.after(d, func() {
 		if n.life == life {
@@ -188,6 +196,7 @@ func (n *node) pause(d time.Duration) {
 // resume lets the process do, one after the other, what it missed.
 func (n *node) resume() {
 	n.paused = false
+	n.w.ran()
 	for _, f := range n.held {
 		n.w.queue.after(0, f)
 	}
@@ -214,7 +223,7 @@ func (n *node) crashAt(k int) {
 	if class < pointClasses {
 		k = 1
 	}
-	n.deadly = func(op memfs.Op) {
+	n.crashing = func(op memfs.Op) {
 		if class < pointClasses && xxhash.Sum64String(faultPoint(op))%pointClasses != class {
 			return
 		}
@@ -223,17 +232,19 @@ func (n *node) crashAt(k int) {
 			return
 		}
 		if k--; k == 0 {
-			n.w.count.CrashedAt[faultPoint(op)]++
-			panic(memfs.Crash{Op: op})
+			n.crashHere(op)
 		}
 	}
-	n.fs.SetHook(n.fileOperation)
 }
 
-// fileOperation is asked before each of the process's file operations.
-func (n *node) fileOperation(op memfs.Op) error {
-	if n.deadly != nil {
-		n.deadly(op)
+// operation is the hook that every file operation of the process passes.
+func (n *node) operation(op memfs.Op) error {
+	n.owned(op)
+	if n.crashing != nil {
+		n.crashing(op)
+	}
+	if n.switches(op) && n.w.faulty && n.w.opt.CrashEvery > 0 && n.rng.IntN(3) == 0 {
+		n.crashHere(op)
 	}
 	if n.lie != nil {
 		return n.deceived(op)
@@ -241,10 +252,20 @@ func (n *node) fileOperation(op memfs.Op) error {
 	return nil
 }
 
+// crashHere ends the process at a file operation.
+func (n *node) crashHere(op memfs.Op) {
+	n.w.count.CrashedAt[faultPoint(op)]++
+	panic(memfs.Crash{Op: op})
+}
+
 // faultPoint names an operation without the numbers in its path.
 func faultPoint(op memfs.Op) string {
-	name := []byte(string(op.Kind) + " ")
-	for _, b := range []byte(op.Name) {
+	return string(op.Kind) + " " + faultName(op.Name)
+}
+
+func faultName(path string) string {
+	name := []byte(" ")
+	for _, b := range []byte(path) {
 		if b >= '0' && b <= '9' || b >= 'a' && b <= 'f' && name[len(name)-1] == '#' {
 			if name[len(name)-1] != '#' {
 				name = append(name, '#')
@@ -253,7 +274,7 @@ func faultPoint(op memfs.Op) string {
 		}
 		name = append(name, b)
 	}
-	return string(name)
+	return string(name[1:])
 }
 
 // crash ends the process. After a power loss any part of what was not synced may be missing.
@@ -269,9 +290,10 @@ func (n *node) crash(powerLoss bool) {
 		n.raft.Abandon()
 	}
 	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
-	n.deadly, n.lie = nil, nil
+	n.crashing, n.lie = nil, nil
 	n.life++
 	lied := n.lying
+	n.w.ran()
 	if powerLoss {
 		before := n.fs
 		n.fs = n.fs.CrashClone(rand.New(rand.NewPCG(n.rng.Uint64(), 0)), n.mapRoot())
@@ -351,7 +373,9 @@ type lane struct {
 
 func (l *lane) Do(work func() error, done func(error)) {
 	l.jobs = append(l.jobs, func() {
+		l.n.lane = l.name
 		err := work()
+		l.n.lane = ""
 		l.n.w.queue.after(0, l.n.living(l.life, func() { done(err) }))
 	})
 	l.free = max(l.free, l.n.w.queue.now) + exponential(l.n.rng, l.n.w.opt.LaneTime)

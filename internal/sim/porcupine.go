@@ -23,7 +23,7 @@ const (
 func (c *checker) crossCheck() {
 	perKey := map[string][]*operation{}
 	for _, o := range c.w.load.ops {
-		if o.kind == opPut || o.kind == opDelete || o.kind == opSwap || o.kind == opGet {
+		if o.kind == opPut || o.kind == opDelete || o.kind == opSwap || o.kind == opGet || o.kind == opPast && !o.pastRefused() {
 			perKey[o.key] = append(perKey[o.key], o)
 		}
 	}
@@ -83,7 +83,7 @@ var register = porcupine.Model{
 		switch {
 		case op.kind == opGet:
 			return out.value == value, value
-		case op.kind == opPut:
+		case op.kind == opPut, op.kind == opPast:
 			return true, op.value
 		case op.kind == opDelete:
 			return true, ""

@@ -29,6 +29,7 @@ func (c *checker) sent(n *node, m *peerpb.Message) {
 		if r.GetReject() {
 			return
 		}
+		c.promised(n, r)
 		if c.replies++; c.replies%durabilitySample == 0 && c.w.failure == "" && !n.lying {
 			c.w.count.DurabilityChecks++
 			c.backed(n, r)

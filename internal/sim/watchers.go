@@ -23,8 +23,9 @@ type follower struct {
 	name   string
 	spec   watch.Spec
 	pace   time.Duration // mean time until it has read what it was given
-	next   int64         // the first revision of which it has not seen all; only grows
+	next   int64         // the first revision of which it has not seen all
 	sub    int64         // and its first change that it has not seen
+	fresh  bool          // it asked for what comes from now on, and has not heard yet when that is
 	node   *node         // where it is connected; nil while it is not
 	life   int           // of the node when it connected
 	visit  int           // grows with each connection: what an earlier one left behind does nothing
@@ -102,9 +103,26 @@ func (f *follower) connect(n *node) {
 		}
 		f.node, f.life, f.stream = n, n.life, s
 		spec := f.spec
-		spec.Start = f.next
+		spec.Start = f.start()
 		s.Create(0, spec)
 	})
+}
+
+// start is the first revision that the client asks for: mostly what it has not seen yet. Now and then it wants only what is
+// still to come, either from now on or from a revision that nobody has reached.
+func (f *follower) start() int64 {
+	if f.l.w.faulty && !f.fresh {
+		switch f.l.rng.IntN(12) {
+		case 0:
+			f.fresh = true
+		case 1, 2:
+			f.next, f.sub = max(f.next, f.l.w.check.model.revision+1)+f.l.rng.Int64N(12), 0
+		}
+	}
+	if f.fresh {
+		return 0
+	}
+	return f.next
 }
 
 func (f *follower) leave() {
@@ -121,6 +139,9 @@ func (f *follower) given(n *node, visit int, w *watch.Work) {
 	f.l.w.queue.after(exponential(f.l.rng, f.pace), n.living(life, func() {
 		if f.visit != visit {
 			return
+		}
+		if f.fresh && len(w.Replies) > 0 {
+			f.fresh, f.next, f.sub = false, w.Replies[0].Revision+1, 0
 		}
 		responses, err := watch.Collect(w, watchSlice)
 		if n.foundDamage(err) {
@@ -166,6 +187,9 @@ func (f *follower) see(n *node, r *watch.Response) {
 		return
 	}
 	f.l.w.count.WatchNotices++
+	if r.Revision < f.next-1 {
+		f.l.w.violation("%s, at revision %d, is told by node %d of progress up to %d", f.name, f.next, n.index+1, r.Revision)
+	}
 	if missed, ok := c.model.firstIn(&f.spec, f.next, f.sub, r.Revision); ok {
 		f.l.w.violation("%s is told by node %d of progress up to %d, and was not given the %s at %d", f.name, n.index+1,
 			r.Revision, missed, missed.revision)

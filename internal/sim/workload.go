@@ -32,7 +32,9 @@ type operation struct {
 	lock        string // guarded write only: the key that guards it
 	deleted     bool   // delete only: there was something to delete
 	got         string
-	puts        int // many puts only: how many
+	puts        int    // many puts only: how many
+	pastKey     string // txn at a past revision only: what it reads, and when
+	past        int64
 }
 
 type opKind string
@@ -45,9 +47,10 @@ const (
 	opCompact opKind = "compact"
 	opGet     opKind = "get"
 	opAttach  opKind = "put with lease"
-	opTake    opKind = "lock"          // put if the key does not exist
-	opMany    opKind = "many puts"     // in one transaction, to keys that are never written again: the first is the operation's
-	opGuarded opKind = "guarded write" // put if the lock is the one that the client took
+	opPast    opKind = "put with a read of the past" // unless that is compacted, or yet to come
+	opTake    opKind = "lock"                        // put if the key does not exist
+	opMany    opKind = "many puts"                   // in one transaction, to keys that are never written again: the first is the operation's
+	opGuarded opKind = "guarded write"               // put if the lock is the one that the client took
 )
 
 // clientPatience is when a client stops waiting; the outcome is unknown from then on.
@@ -90,6 +93,9 @@ func (l *workload) think(client int) {
 
 func (l *workload) call(client int) {
 	n := l.w.nodes[l.rng.IntN(len(l.w.nodes))]
+	if l.rng.IntN(8) == 0 {
+		l.readPast(n)
+	}
 	op := l.draw(client)
 	if n.raft == nil {
 		l.think(client) // connection refused: the request was never sent
@@ -156,6 +162,8 @@ func (l *workload) draw(client int) *operation {
 		op.kind = opSwap
 	case d < 66:
 		op.kind = opCompact
+	case d < 70:
+		op.kind = opPast
 	default:
 		op.kind = opGet
 	}
@@ -174,8 +182,10 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 			txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: one}})
 		}
 		return &pb.InternalRaftRequest{Txn: txn}
+	case opPast:
+		return l.pastTxn(op)
 	case opCompact:
-		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: max(1, l.w.check.newest-50)}}
+		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: max(1, l.w.check.newest-compactBehind)}}
 	case opSwap:
 		op.expected = l.lastSeen[op.key]
 		return &pb.InternalRaftRequest{Txn: &pb.TxnRequest{
@@ -193,6 +203,9 @@ func (l *workload) request(op *operation) *pb.InternalRaftRequest {
 // manyKey is the i-th key of many, given the first, which ends in 0.
 func manyKey(first string, i int) string { return fmt.Sprintf("%s%d", first[:len(first)-1], i) }
 
+// compactBehind is how many revisions clients leave when they compact.
+const compactBehind = 50
+
 func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 	if err != nil {
 		op.err = err
@@ -204,6 +217,9 @@ func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 	}
 	op.acked, op.revision = true, r.Revision
 	op.swapped, op.deleted = r.Txn.GetSucceeded(), r.DeleteRange.GetDeleted() > 0
+	if op.kind == opPast {
+		op.pastSeen(r)
+	}
 	l.w.count.AckedWrites++
 	l.w.check.wrote(op, r)
 }

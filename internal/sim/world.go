@@ -29,6 +29,7 @@ type world struct {
 	faulty  bool   // in the first phase
 	core    []bool // the nodes that must make progress in the second
 	count   Counts
+	idle    idleness
 	failure string // the first violation; the run ends with it
 	// squeezed are the nodes whose disks are kept nearly full in a trial.
 	squeezed []*node
@@ -41,7 +42,7 @@ func newWorld(seed uint64, opt Options, out io.Writer) (*world, error) {
 		return nil, fmt.Errorf("make a folder for bbolt's files: %w", err)
 	}
 	rng := rand.New(rand.NewPCG(seed, 0x51))
-	w := &world{opt: opt, rng: rng, trace: newTrace(out), dir: dir, faulty: true, count: newCounts()}
+	w := &world{opt: opt, rng: rng, trace: newTrace(out), dir: dir, faulty: true, count: newCounts(), idle: idleness{since: -1}}
 	w.net = newNetwork(w, rand.New(rand.NewPCG(seed, 0x52)))
 	w.check = newChecker(w)
 	for i := range opt.Nodes {
@@ -165,8 +166,7 @@ func (w *world) healCore() {
 	w.net.isolate(core)
 	w.load.finish()
 	for i, n := range w.nodes {
-		n.fs.SetHook(nil)
-		n.lie = nil
+		n.crashing, n.lie = nil, nil
 		n.resume()
 		n.free()
 		clear(n.stalled)

@@ -395,4 +395,288 @@ var bugs = []Bug{
 			New:  "binary.LittleEndian.Uint32(stored[n+1:]) == 0 {",
 		}},
 	},
+	{
+		Name: "replaced-beside-applies",
+		What: "A state that was found damaged is replaced from another lane than the one that applies and flushes: two hands " +
+			"on one file (etcd #20271). The simulator's lanes never overlap, so it is the owner of the file that tells.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/stateloss.go",
+			Old: `	n.applyLane.Do(func() (err error) {
+		if state, err = n.state.replace(`,
+			New: `	n.snapLane.Do(func() (err error) {
+		if state, err = n.state.replace(`,
+		}},
+	},
+	{
+		Name: "ack-unstable-alone",
+		What: "A member alone in its cluster takes entries for committed that are still on their way to its disk (etcd " +
+			"#14370): it answers, loses power, and an acknowledged write is missing.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/append.go",
+			Old:  "	n.appends.busy = true\n	var took time.Duration\n",
+			New:  "	n.appends.busy = true\n	if n.alone() {\n		n.appended(w)\n	}\n	var took time.Duration\n",
+		}, {
+			File: "raftnode/append.go",
+			Old:  "		n.appended(w)\n		n.startAppend()\n",
+			New:  "		if !n.alone() {\n			n.appended(w)\n		}\n		n.startAppend()\n",
+		}},
+	},
+	{
+		Name: "lease-keys-not-restored",
+		What: "A state that is opened, after a restart or from a snapshot, does not find out which keys each lease holds: a " +
+			"cache that only this member lacks (etcd #14571). The lease ends without its keys, and histories differ.",
+		Edits: []mutant.Edit{{
+			File: "storage/apply/machine.go",
+			Old: `	if err := m.attachAll(); err != nil {
+		return nil, err
+	}
+`,
+			New: ``,
+		}},
+	},
+	{
+		Name: "replay-applies-twice",
+		What: "Physical compaction commits what is pending without the applied index, as etcd's defragmentation did (etcd " +
+			"#14685): after a crash entries are applied to a store that has them already, and histories differ.",
+		Edits: []mutant.Edit{{
+			File: "storage/apply/machine.go",
+			Old:  "	return m.kv.CompactStep(compactKeys)\n",
+			New: `	done = m.kv.CompactStep(compactKeys)
+	if m.kv.PendingOps() > 0 {
+		var early backend.Batch
+		m.kv.Flush(&early)
+		if m.err = m.db.Commit(&early); m.err == nil {
+			m.kv.Flushed()
+		}
+	}
+	return done
+`,
+		}},
+	},
+	{
+		Name: "lease-revoked-by-old-leader",
+		What: "An expired lease is revoked by a command like any client's, which goes to the next leader when the one that " +
+			"wanted it is deposed, and counts in its term (etcd #15247): a lease ends that was renewed meanwhile.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/leaseexpiry.go",
+			Old:  "	if err := n.raw.Propose(apply.EncodeBatch(batch)); err != nil {\n",
+			New: `	for i, e := range dying {
+		e.expiring = true
+		counter := batch[i].ID.Counter
+		d.proposed[counter] = e
+		n.Propose(&Proposal{Request: revokeRequest(e.id), Done: func(_ apply.Response, err error) {
+			if delete(d.proposed, counter); err != nil && n.leases.lead == d {
+				e.expiring = false
+				d.expiry.add(e)
+			}
+		}})
+	}
+	batch, dying = nil, nil
+	if len(d.proposed) > 0 {
+		return
+	}
+	if err := n.raw.Propose(apply.EncodeBatch(batch)); err != nil {
+`,
+		}},
+	},
+	{
+		Name: "lease-clock-jumps",
+		What: "The clock of leases follows the node's over any distance: processes that stood still find all leases expired " +
+			"before anybody can renew one (etcd #15247).",
+		Edits: []mutant.Edit{{
+			File: "raftnode/lease.go",
+			Old:  "	return c.now + min(clock-c.set, c.limit)\n",
+			New:  "	return c.now + clock - c.set\n",
+		}},
+	},
+	{
+		Name: "lease-wall-clock",
+		What: "The clock of leases is the wall's, which somebody sets: a lease expires before its time, or never.",
+		Edits: []mutant.Edit{
+			{
+				File: "raftnode/lease.go",
+				Old:  "return n.leases.clock.read(n.env.Clock.Now()) }",
+				New:  "return time.Duration(n.env.Clock.Wall().UnixNano()) }",
+			},
+		},
+	},
+	{
+		Name: "overlay-overlaps-file",
+		What: "Old history is read from the file beyond the revision at which the one in memory begins (etcd #17247): " +
+			"watchers get the events of the overlap twice.",
+		Edits: []mutant.Edit{{
+			File: "storage/mvcc/events.go",
+			Old:  "	_, err := v.scan(expected, v.base, func(",
+			New:  "	_, err := v.scan(expected, v.revision, func(",
+		}, {
+			File: "storage/mvcc/events.go",
+			Old:  "	case len(events) == 0 || expected.Main != v.base:\n",
+			New:  "	case len(events) > 0 && expected.Main >= v.base:\n		return append(events, v.recentEvents(v.base+1, atMost)...), nil\n	case len(events) == 0:\n",
+		}},
+	},
+	{
+		Name: "revision-from-surviving-keys",
+		What: "The current revision is not stored but derived at a start, from the newest pair that is left (etcd #17780): if " +
+			"the last changes were deletions, revisions go back and are given out twice.",
+		Edits: []mutant.Edit{{
+			File: "storage/mvcc/restore.go",
+			Old:  "	bury()\n	if rows != s.rows {",
+			New: `	bury()
+	s.revision = max(firstRevision, s.compact)
+	s.index.live.Scan(func(_ string, it *item) bool {
+		s.revision = max(s.revision, it.rows[len(it.rows)-1].main)
+		return true
+	})
+	if rows != s.rows {`,
+		}},
+	},
+	{
+		Name: "snapshot-file-gone-too-soon",
+		What: "A snapshot's file is deleted once its content is staged, although until the state was switched a start still needs " +
+			"it (etcd #18055).",
+		Edits: []mutant.Edit{{
+			File: "raftnode/install.go",
+			Old:  "	return &staged{meta: m, gen: gen, machine: machine}, nil\n",
+			New:  "	return &staged{meta: m, gen: gen, machine: machine}, snap.Remove(n.env.FS, snapDir, m.Index, m.Term)\n",
+		}},
+	},
+	{
+		Name: "compaction-takes-deletion",
+		What: "A compaction removes also the deletion at its own revision (etcd #18089): a watch from there misses it.",
+		Edits: []mutant.Edit{{
+			File: "storage/mvcc/txn.go",
+			Old:  "		s.garbage.push(s.revision+1, d.key, d.size)\n",
+			New:  "		s.garbage.push(s.revision, d.key, d.size)\n",
+		}, {
+			File: "storage/mvcc/restore.go",
+			Old:  "			s.garbage.push(last.Main+1, d.key, d.size)\n",
+			New:  "			s.garbage.push(last.Main, d.key, d.size)\n",
+		}},
+	},
+	{
+		Name: "unread-range-unchecked",
+		What: "A member that no client waits on skips the ranges of a transaction, and with them the error of a compacted or " +
+			"future revision (etcd #18667): it writes what the others refuse, and histories differ.",
+		Edits: []mutant.Edit{{
+			File: "storage/apply/txn.go",
+			Old:  "	if err := check(w, m.leases, &b); err != nil {\n",
+			New:  "	if err := check(w, m.leases, &b); err != nil && (want || err != mvcc.ErrCompacted && err != mvcc.ErrFutureRevision) {\n",
+		}},
+	},
+	{
+		Name: "index-without-first-deletion",
+		What: "The index that a start builds leaves out deletions with nothing before them (etcd #19179): they are never " +
+			"removed, and the size of the store, by which space is refused, differs from the others'.",
+		Edits: []mutant.Edit{{
+			File: "storage/mvcc/restore.go",
+			Old:  "		if rev.Main != last.Main {\n			bury()\n		}\n",
+			New: `		if rev.Main != last.Main {
+			bury()
+		}
+		if tombstone && s.index.get(alias(kv.Key)) == nil {
+			last = rev
+			rows++
+			continue
+		}
+`,
+		}},
+	},
+	{
+		Name: "watch-before-its-start",
+		What: "A watch from a revision that is still to come is given what happens before it (etcd #20221).",
+		Edits: []mutant.Edit{{
+			File: "storage/watch/watcher.go",
+			Old:  "		if w.start > revision {\n",
+			New:  "		if false {\n",
+		}},
+	},
+	{
+		Name: "watch-restored-below-start",
+		What: "A snapshot that replaces the state moves watchers to the revision at which the old one ended, also those that " +
+			"start later (etcd #20221).",
+		Edits: []mutant.Edit{{
+			File: "storage/watch/hub.go",
+			Old:  "w.makeDue(max(old+1, w.start))",
+			New:  "w.makeDue(old + 1)",
+		}},
+	},
+	{
+		Name: "watch-progress-before-start",
+		What: "A watch from a revision that is still to come is told of progress below it (etcd #20221): a client that resumes " +
+			"there gets what it did not want.",
+		Edits: []mutant.Edit{{
+			File: "storage/watch/stream.go",
+			Old:  "w.state == idle && s.hub.view.Revision()+1 >= w.start {",
+			New:  "w.state == idle {",
+		}},
+	},
+	{
+		Name: "watch-now-is-late",
+		What: "A watch from revision 0, which is from now on, begins with the newest change that was there already (Jepsen: an " +
+			"edge that nobody had written down).",
+		Edits: []mutant.Edit{{
+			File: "storage/watch/stream.go",
+			Old:  "		w.start = revision + 1\n",
+			New:  "		w.start = revision\n",
+		}},
+	},
+	{
+		Name: "zeros-are-torn",
+		What: "Where a frame should begin and zeros are, the log is taken to end, whatever comes behind them, as in etcd's log: a " +
+			"node forgets what it acknowledged because one sector reads as zeros.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/scan.go",
+			Old:  "			g, err := s.search(off)\n",
+			New: `			if b, err := s.w.peek(off, frameAlign); err == nil && len(b) >= frameAlign && le.Uint64(b) == 0 {
+				return nil
+			}
+			g, err := s.search(off)
+`,
+		}},
+	},
+	{
+		Name: "hardstate-slots-alternate",
+		What: "The hard state is written to one of its two copies in turn: when the newest is damaged, a start finds the one " +
+			"before, and the node takes back its vote or its term.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/hardstate.go",
+			Old:  "	for i := range 2 {\n		if err := f.writeCopy(i, seq, hs)",
+			New:  "	for i := seq % 2; i <= seq%2; i++ {\n		if err := f.writeCopy(int(i), seq, hs)",
+		}},
+	},
+	{
+		Name: "repair-from-any-log",
+		What: "A log whose end is lost is repaired from whoever answers first, not from a leader: that one may lack what this " +
+			"node acknowledged, and an acknowledged write is lost.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/repairfetch.go",
+			Old:  "	case n.raw != nil && n.raw.BasicStatus().RaftState == raft.StateLeader:\n",
+			New:  "	case n.raw != nil && n.raw.BasicStatus().RaftState <= raft.StateLeader:\n",
+		}},
+	},
+	{
+		Name: "repair-hole-by-index",
+		What: "Whoever has an entry of the right index fills a hole, whatever its term: the log is patched with another one's " +
+			"history, and logs of one term differ.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/repairfetch.go",
+			Old:  "err == nil && known == q.GetKnownTerm():\n",
+			New:  "err == nil && known > 0:\n",
+		}, {
+			File: "raftnode/repairfetch.go",
+			Old:  "	case len(p.got) < missing || p.got[missing-1].GetTerm() != p.behind.Term:\n",
+			New:  "	case len(p.got) < missing:\n",
+		}},
+	},
+	{
+		Name: "lock-without-its-key",
+		What: "A waiter takes the lock once nobody stands before it, without a look whether its own key and lease are still there " +
+			"(Jepsen, etcd 3.4.3): two clients hold one lock.",
+		Edits: []mutant.Edit{{
+			File: "server/queue.go",
+			Old:  "			Compare: []*pb.Compare{createdAt(p.key, p.revision), leasedBy(p.key, p.lease)},\n			Success: []*pb.RequestOp{rangeOp(before)},\n",
+			New:  "			Success: []*pb.RequestOp{rangeOp(before)},\n",
+		}},
+		Test: &mutant.Test{Package: "server", Run: "^TestKeyMadeAgainIsAnotherPlace$"},
+	},
 }

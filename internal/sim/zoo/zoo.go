@@ -1,7 +1,8 @@
-// Package zoo keeps bugs: known ways to break QuorumKV, each of which the simulator must find. A checker that never
-// fails proves nothing, so every check has at least one bug here that makes it fail.
+// Package zoo keeps bugs: known ways to break QuorumKV, each of which the simulator must find, or a test that the bug names
+// where the simulator cannot. A checker that never fails proves nothing, so every check has at least one bug here that makes
+// it fail.
 //
-// No bug is in the product's code: the simulator is built with edited sources, see package mutant.
+// No bug is in the product's code: the simulator, or the test, is built with edited sources, see package mutant.
 //
 // A bug found elsewhere (by a user, a drill, a review) is first added here and made findable, and then fixed.
 package zoo
@@ -22,6 +23,8 @@ type Bug struct {
 	// What says what it breaks and which check must find it.
 	What  string
 	Edits []mutant.Edit
+	// Test must fail with the bug, instead of a seed: for what the simulator does not have, or takes an exact script.
+	Test *mutant.Test
 }
 
 // ErrUnknown says that the zoo has no bug of that name.
@@ -55,6 +58,9 @@ func Build(name string) (binary string, err error) {
 	b, err := Find(name)
 	if err != nil {
 		return "", err
+	}
+	if b.Test != nil {
+		return "", fmt.Errorf("bug %s is not for the simulator, but for %s", name, b.Test)
 	}
 	if binary, err = mutant.Build(simulator, b.Edits); err != nil {
 		return "", fmt.Errorf("bug %s: %w", name, err)

@@ -4,7 +4,7 @@
 //	go run ./internal/sim/cmd/zoo -bug ack-before-fsync    one
 //
 // Each bug gets seeds 1..2000 or five minutes, whichever is over first, and is found with the first violation or panic on
-// a seed that passes without it. The exit code is 1 when one is not found.
+// a seed that passes without it. A bug that names a test is found when that test fails. The exit code is 1 when one is not found.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/quorumkv/quorumkv/internal/mutant"
 	"github.com/quorumkv/quorumkv/internal/sim/zoo"
 )
 
@@ -70,6 +71,9 @@ func visitAll(bugs []zoo.Bug, procs int) (missed int, err error) {
 }
 
 func visit(b zoo.Bug, healthy string, procs int) (found bool, err error) {
+	if b.Test != nil {
+		return test(b)
+	}
 	binary, err := zoo.Build(b.Name)
 	if err != nil {
 		return false, err
@@ -90,5 +94,21 @@ func visit(b zoo.Bug, healthy string, procs int) (found bool, err error) {
 		return false, nil
 	}
 	fmt.Printf("%s: found at seed %d after %v: %s\n", b.Name, f.seed, f.at.Sub(start).Round(100*time.Millisecond), f.what)
+	return true, nil
+}
+
+// test visits a bug that a test must find. That the test passes without the bug is for make test to show.
+func test(b zoo.Bug) (found bool, err error) {
+	start := time.Now()
+	failure, err := mutant.RunTest(*b.Test, b.Edits)
+	took := time.Since(start).Round(100 * time.Millisecond)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("bug %s: %w", b.Name, err)
+	case failure == "":
+		fmt.Printf("%s: NOT FOUND by %s, %v\n    %s\n", b.Name, b.Test, took, b.What)
+		return false, nil
+	}
+	fmt.Printf("%s: found by %s after %v: %s\n", b.Name, b.Test, took, failure)
 	return true, nil
 }

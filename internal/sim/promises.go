@@ -1,0 +1,29 @@
+package sim
+
+import "go.etcd.io/raft/v3/raftpb"
+
+// promise is what a node has said to others, over all its lives, and must never take back.
+type promise struct {
+	term uint64 // the newest in which it acknowledged or voted
+	vote uint64 // whom it voted for in it, 0 nobody
+}
+
+// promised holds an acknowledgement or a vote against what the same node said before, whatever crashes and damage to one
+// copy of its hard state lay in between.
+func (c *checker) promised(n *node, m *raftpb.Message) {
+	p := &c.promises[n.index]
+	if m.GetTerm() < p.term {
+		c.w.violation("node %d sends %s of term %d, it has spoken in term %d before", n.index+1, m.GetType(), m.GetTerm(), p.term)
+		return
+	}
+	if m.GetTerm() > p.term {
+		*p = promise{term: m.GetTerm()}
+	}
+	if m.GetType() != raftpb.MsgVoteResp {
+		return
+	}
+	if p.vote != 0 && p.vote != m.GetTo() {
+		c.w.violation("node %d votes for %d in term %d, it has voted for %d", n.index+1, m.GetTo(), p.term, p.vote)
+	}
+	p.vote = m.GetTo()
+}
