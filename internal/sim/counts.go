@@ -12,6 +12,7 @@ type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired                                                       int
+	Twisted, Diverged, Rebuilt, Withdrawn                                                int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -43,6 +44,8 @@ func (c *Counts) numbers() []struct {
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
 		{"damaged files", &c.Rotted}, {"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
+		{"twisted entries", &c.Twisted}, {"found diverged", &c.Diverged}, {"rebuilt", &c.Rebuilt},
+		{"lost, not given away", &c.Withdrawn},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }
@@ -87,6 +90,7 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 const (
 	floorRoleChanges = 100 // of each kind
 	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
+	floorDiverged    = 500 // nodes that were found and rebuilt; 1,000 seeds reach about 1,400
 	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
 )
 
@@ -104,6 +108,9 @@ func (c *Counts) Thin() []string {
 	}
 	if n := len(c.CrashedAt); n < floorFaultPoints {
 		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
+	}
+	if c.Rebuilt < floorDiverged {
+		thin = append(thin, fmt.Sprintf("%d nodes that had diverged were rebuilt, want %d", c.Rebuilt, floorDiverged))
 	}
 	if c.Repaired < floorRepairs {
 		thin = append(thin, fmt.Sprintf("%d damaged nodes were repaired, want %d", c.Repaired, floorRepairs))

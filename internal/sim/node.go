@@ -38,6 +38,8 @@ type node struct {
 	lanes   map[string]*lane
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
+	twist     twist          // what its memory did to it
+	furthest  uint64         // the highest index that it has applied, ever
 	hurt      bool           // its files are damaged, as far as is known
 	rotten    string         // its state file that was damaged in this life, and may still be the one in use
 	frozen    bool           // stays down while the others must make progress
@@ -56,6 +58,7 @@ func (n *node) start() {
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
 	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
+	n.twist.armed, n.twist.reborn = false, n.twist.index > 0
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
@@ -93,17 +96,22 @@ func (n *node) config(life int) raftnode.Config {
 		BallastBytes:    n.w.ballast(),
 		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
 		MaxPending:      n.w.opt.MaxPending,
+		CheckInterval:   n.w.opt.CheckEvery,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
 		// Short, so that notices come in the middle of everything.
 		ProgressInterval: time.Second,
 		Backend:          backend.Options{MapBytes: 64 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
+				old := n.stat
 				n.stat, n.view = s, v
+				n.twist.follow(n, old, s, v != nil)
+				n.furthest = max(n.furthest, s.Applied)
 				n.w.check.published(n, s, v)
 				n.healed()
 			}
 		},
+		BeforeApply: n.beforeApply,
 		Observe: raftnode.Observer{
 			Snapshot: func(time.Duration) { n.w.count.Snapshots++ },
 			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },

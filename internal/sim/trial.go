@@ -38,6 +38,10 @@ func (w *world) trials() {
 	if w.opt.FullEvery > 0 {
 		w.fullTrial()
 	}
+	if w.opt.CheckEvery > 0 {
+		w.twistTrial(true)
+		w.twistTrial(false)
+	}
 }
 
 // within runs until done, which must come before the limit is over. Clocks that run slowly have more time.
