@@ -51,6 +51,8 @@ var settings = []setting{
 		func(c *server.Config) value { return numberValue[int64]{&c.QuotaBackendBytes} }},
 	{"disk-ballast-bytes", "bytes", "space kept for a full disk; 0: 2 % of the volume, at most 1 GiB; negative: none",
 		func(c *server.Config) value { return numberValue[int64]{&c.DiskBallastBytes} }},
+	{"corrupt-check-time", kindDuration, "compare the members' histories this often, if anything was written",
+		func(c *server.Config) value { return durationValue{&c.CorruptCheckTime} }},
 
 	{"max-request-bytes", "bytes", "largest client request",
 		func(c *server.Config) value { return numberValue[uint]{&c.MaxRequestBytes} }},
