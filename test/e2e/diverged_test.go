@@ -28,10 +28,12 @@ func TestDiverged(t *testing.T) {
 	const right, wrong = "the value of the others", "the value of one member"
 	victim := c.Followers()[rng.IntN(2)]
 	node := c.Nodes[victim]
-	if _, err := c.Client().Put(ctx, "diverged", right); err != nil {
-		t.Fatal(err)
+	for _, kv := range [][2]string{{"diverged", right}, {"later", "so that what is before it is committed"}} {
+		if _, err := c.Client().Put(ctx, kv[0], kv[1]); err != nil {
+			t.Fatal(err)
+		}
+		awaitInState(t, node, kv[1])
 	}
-	awaitInState(t, node, right)
 	node.Kill()
 	diverge(t, node, right, wrong)
 	node.Restart()
@@ -91,6 +93,7 @@ func diverge(t *testing.T, n *cluster.Node, from, to string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	changed := 0
 	err = db.Update(func(tx *bbolt.Tx) error {
 		rows, meta := tx.Bucket([]byte("key")), tx.Bucket([]byte("meta"))
 		cursor := rows.Cursor()
@@ -104,6 +107,7 @@ func diverge(t *testing.T, n *cluster.Node, from, to string) {
 			if err := rows.Put(bytes.Clone(k), binary.LittleEndian.AppendUint32(row, sum)); err != nil {
 				return err
 			}
+			changed++
 		}
 		state := bytes.Clone(meta.Get([]byte("quorumState"))) // see the package comment of storage/apply
 		state[25] ^= 1
@@ -111,7 +115,7 @@ func diverge(t *testing.T, n *cluster.Node, from, to string) {
 		binary.LittleEndian.PutUint32(state[end:], crc32.Checksum(state[:end], table))
 		return meta.Put([]byte("quorumState"), state)
 	})
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || changed != 1 {
+		t.Fatalf("changed %d rows: %v", changed, err)
 	}
 }
