@@ -29,6 +29,7 @@ const (
 	defaultSnapshotCount          = 10_000
 	defaultSnapshotCatchUpEntries = 5_000
 	defaultProgressInterval       = 10 * time.Minute
+	defaultCorruptCheckTime       = 30 * time.Second
 	minProgressInterval           = 100 * time.Millisecond
 	defaultScrubRateBytes         = 8 << 20
 	minScrubRateBytes             = 4 << 10
@@ -120,6 +121,10 @@ type Config struct {
 	// grow it, until three times as much is. Default 2 % of the volume, from 64 MiB to 1 GiB but at most a sixteenth, which
 	// 0 stands for; negative is no ballast, and a full disk is then noticed only when a write fails.
 	DiskBallastBytes int64
+	// CorruptCheckTime (--corrupt-check-time) is the time between two comparisons of the members' histories, which the leader
+	// asks for, if anything was written meanwhile; there is also one after 10,000 entries. For as long, a member that has
+	// diverged may serve what is wrong. Default 30 s, which 0 stands for. Below a second: log entries for nothing.
+	CorruptCheckTime time.Duration
 
 	// ScrubRateBytes (--scrub-rate-bytes) is how many bytes a second the member reads of its own files in search of damage
 	// that nobody has come across; default 8 MiB, at least 4 KiB; 0 switches it off, and damage is then found when it is
@@ -215,6 +220,7 @@ func DefaultConfig() Config {
 		GRPCKeepAliveMinTime:        5 * time.Second,
 		GRPCKeepAliveInterval:       2 * time.Hour,
 		GRPCKeepAliveTimeout:        20 * time.Second,
+		CorruptCheckTime:            defaultCorruptCheckTime,
 		WatchProgressNotifyInterval: defaultProgressInterval,
 		EnableGRPCGateway:           true,
 		CORS:                        []string{"*"},
@@ -279,6 +285,9 @@ func (c *Config) resolve() {
 		*d = defaultProgressInterval
 	case *d > 0:
 		*d = max(*d, minProgressInterval)
+	}
+	if c.CorruptCheckTime == 0 {
+		c.CorruptCheckTime = defaultCorruptCheckTime
 	}
 	if c.SnapshotCount == 0 {
 		c.SnapshotCount = defaultSnapshotCount
@@ -385,6 +394,9 @@ func (c *Config) checkTimes() error {
 		if d.value < 0 {
 			return fmt.Errorf("%s %v must not be negative (0 switches it off)", d.field, d.value)
 		}
+	}
+	if c.CorruptCheckTime < 0 {
+		return fmt.Errorf("corrupt-check-time %v must not be negative (0 is the default)", c.CorruptCheckTime)
 	}
 	if c.WatchProgressNotifyInterval < 0 {
 		return fmt.Errorf("watch-progress-notify-interval %v must not be negative (0 is the default)",

@@ -74,6 +74,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.ElectionTimeout = 50 * time.Second }, ""},
 		{func(c *Config) { c.ElectionTimeout = 51 * time.Second }, "election-timeout 51s must be at most 50s"},
 		{func(c *Config) { c.GRPCKeepAliveTimeout = -1 }, "grpc-keepalive-timeout -1ns must not be negative (0 switches it off)"},
+		{func(c *Config) { c.CorruptCheckTime = -1 }, "corrupt-check-time -1ns must not be negative (0 is the default)"},
 		{func(c *Config) { c.MaxRequestBytes = 0 }, "max-request-bytes 0 must be between 1 and 67108864"},
 		{func(c *Config) { c.MaxRequestBytes = 64<<20 + 1 }, "max-request-bytes 67108865 must be between 1 and 67108864"},
 		{func(c *Config) { c.MaxTxnOps = 0 }, "max-txn-ops 0 must be at least 1"},

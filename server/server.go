@@ -134,6 +134,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		BallastBytes:     s.cfg.DiskBallastBytes,
 		ScrubRate:        s.cfg.scrubRate(),
 		ScrubInterval:    s.cfg.ScrubInterval,
+		CheckInterval:    s.cfg.CorruptCheckTime,
 		Backend:          backend.Options{MapBytes: mapBytes},
 		ProgressInterval: s.cfg.WatchProgressNotifyInterval,
 		Logger:           s.logger.Named("raftnode"),

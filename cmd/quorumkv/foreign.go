@@ -69,8 +69,6 @@ var foreignSettings = []foreign{
 		advice: "automatic compaction is not supported yet; remove it and run `quorumctl compaction` from a timer"},
 	{name: "auto-compaction-retention", same: []string{"0", "0s", "0h"},
 		advice: "automatic compaction is not supported yet; remove it and run `quorumctl compaction` from a timer"},
-	{name: "corrupt-check-time", same: []string{"0", "0s"},
-		advice: "periodic corruption checks are not supported yet; remove it and compare `quorumctl endpoint hashkv`"},
 	{name: "compact-hash-check-time", ignore: true, advice: "etcd uses it only with the feature gate CompactHashCheck"},
 	{name: "feature-gates", advice: "there are no feature gates; remove it"},
 	{name: "downgrade-check-time", ignore: true, advice: "there are no downgrades to check for"},

@@ -55,6 +55,8 @@ var settings = []setting{
 		func(c *server.Config) value { return numberValue[int64]{&c.ScrubRateBytes} }},
 	{"scrub-interval", kindDuration, "read all of them this often; the first time within 10 minutes of the start",
 		func(c *server.Config) value { return durationValue{&c.ScrubInterval} }},
+	{"corrupt-check-time", kindDuration, "compare the members' histories this often, if anything was written",
+		func(c *server.Config) value { return durationValue{&c.CorruptCheckTime} }},
 
 	{"max-request-bytes", "bytes", "largest client request",
 		func(c *server.Config) value { return numberValue[uint]{&c.MaxRequestBytes} }},

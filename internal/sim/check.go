@@ -18,7 +18,9 @@ import (
 //
 //   - one leader per term, as the nodes themselves report it
 //   - term, commit and applied never go back within one life
-//   - equal history hash, and as many bytes that are not compacted, at equal applied index, whenever two nodes were seen at the same index
+//   - equal history hash, and as many bytes that are not compacted, at equal applied index, whenever two nodes were seen at
+//     the same index, but for those that are made to diverge: they are found, nobody else is, they stop serving, do not give
+//     their state away, and are healed
 //   - linearizability, exactly: entries applied at an index are the same on every node and go through a reference model
 //     once; every answer must be the model's at the answer's revision, and of two operations of which one ended before
 //     the other began, the later must not have the lower revision
@@ -103,10 +105,14 @@ func (c *checker) published(n *node, s raftnode.Status, v *apply.View) {
 	if s.Applied == 0 {
 		return
 	}
-	if hash, ok := c.hashes[s.Applied]; ok && hash != s.HistoryHash {
+	if hash, ok := c.hashes[s.Applied]; n.diverged(s.Applied) {
+		c.compareTwisted()
+		return
+	} else if ok && hash != s.HistoryHash {
 		c.w.violation("node %d has history hash %x at index %d, another node had %x", n.index+1, s.HistoryHash, s.Applied, hash)
 	}
 	c.hashes[s.Applied] = s.HistoryHash
+	c.compareTwisted()
 	if v == nil {
 		return
 	}
@@ -220,7 +226,7 @@ func (c *checker) converged() bool {
 	}
 	first := c.w.nodes[0].stat
 	for _, n := range c.w.nodes {
-		if n.raft == nil || !n.stat.Ready || n.stat.Applied != first.Applied || n.stat.Applied != n.stat.Commit {
+		if n.raft == nil || n.twist.index > 0 || !n.stat.Ready || n.stat.Applied != first.Applied || n.stat.Applied != n.stat.Commit {
 			return false
 		}
 	}
@@ -296,9 +302,9 @@ func (c *checker) dump(n *node) []byte {
 func (c *checker) describe() string {
 	var b bytes.Buffer
 	for _, n := range c.w.nodes {
-		fmt.Fprintf(&b, "node %d: up %v, %s, leader %d, term %d, commit %d, applied %d, last %d, ready %v, restoring %v %s; ",
+		fmt.Fprintf(&b, "node %d: up %v, %s, leader %d, term %d, commit %d, applied %d, last %d, ready %v, restoring %v %s, diverged %t; ",
 			n.index+1, n.raft != nil, n.stat.Role, n.stat.Leader, n.stat.Term, n.stat.Commit, n.stat.Applied, n.stat.Last,
-			n.stat.Ready, n.stat.Restoring, n.stat.Damage)
+			n.stat.Ready, n.stat.Restoring, n.stat.Damage, n.twist.proven)
 	}
 	fmt.Fprintf(&b, "%d operations in flight", c.w.load.flying)
 	return b.String()

@@ -13,6 +13,7 @@ type Counts struct {
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
 	Losses, SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken            int
+	Twisted, Diverged, Rebuilt, Withdrawn                                                int
 	AckedWrites, AckedReads, PastReads, UnknownOutcomes, FailedWrites                    int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -47,6 +48,8 @@ func (c *Counts) numbers() []struct {
 		{"damaged files", &c.Rotted}, {"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites},
 		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed}, {"overloads", &c.Overloads}, {"writes taken in them", &c.OverloadTaken}, {"garbled messages", &c.Garbled}, {"entries lost", &c.Losses}, {"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
 		{"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
+		{"twisted entries", &c.Twisted}, {"found diverged", &c.Diverged}, {"rebuilt", &c.Rebuilt},
+		{"lost, not given away", &c.Withdrawn},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }
@@ -94,6 +97,7 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 const (
 	floorRoleChanges = 100 // of each kind
 	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
+	floorDiverged    = 500 // nodes that were found and rebuilt; 1,000 seeds reach about 1,400
 	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
 )
 
@@ -111,6 +115,9 @@ func (c *Counts) Thin() []string {
 	}
 	if n := len(c.CrashedAt); n < floorFaultPoints {
 		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
+	}
+	if c.Rebuilt < floorDiverged {
+		thin = append(thin, fmt.Sprintf("%d nodes that had diverged were rebuilt, want %d", c.Rebuilt, floorDiverged))
 	}
 	if c.Repaired < floorRepairs {
 		thin = append(thin, fmt.Sprintf("%d damaged nodes were repaired, want %d", c.Repaired, floorRepairs))

@@ -6,8 +6,8 @@
 // happens is an event in one queue ordered by (time, sequence), so a seed replays bit for bit; a trace hash proves it.
 //
 // A run has two phases, after TigerBeetle's: in the first anything fails and restarts; then everything heals and the
-// cluster must answer a write and converge. Seeds with disks that hang or fill up end with trials: that one fault alone, to
-// be coped with in bounded time. What is checked all the while stands in check.go, each check beside what it does not cover.
+// cluster must answer a write and converge. Seeds with disks that hang or fill up, or memory that lies, end with trials:
+// that one fault alone, to be coped with in bounded time. What is checked all the while stands in check.go, each check beside what it does not cover.
 //
 // What is simulated is not verified here: grpc, TLS, the kernel, bbolt's own crash safety (a commit is one step).
 package sim

@@ -143,7 +143,7 @@ func (m *model) replay(e *raftpb.Entry) error {
 		return err
 	}
 	for _, c := range commands {
-		if m.done[c.ID] || c.ID.Epoch < m.epochs[c.ID.Member] {
+		if c.IsCheck() || m.done[c.ID] || c.ID.Epoch < m.epochs[c.ID.Member] {
 			continue
 		}
 		m.done[c.ID], m.epochs[c.ID.Member] = true, c.ID.Epoch

@@ -31,6 +31,9 @@ func (n *network) send(from int, to uint64, m *peerpb.Message) {
 		panic(err)
 	}
 	n.w.check.sent(n.w.nodes[from], m)
+	if !n.w.check.tellsOn(n.w.nodes[from], m) {
+		return
+	}
 	deliver := func() { n.deliver(from, target, b) }
 	if !n.w.faulty {
 		n.w.queue.after(n.delay(), deliver)

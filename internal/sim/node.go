@@ -42,6 +42,8 @@ type node struct {
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
 	snapshot  time.Duration  // when it made the last one
+	twist     twist          // what its memory did to it
+	furthest  uint64         // the highest index that it has applied, ever
 	hurt      bool           // its files are damaged, as far as is known
 	lie       *lie           // what its disk is about to do, nil if nothing
 	lying     bool           // its disk does not hold what reads show
@@ -66,6 +68,7 @@ func (n *node) start() {
 	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
 	n.crashing, n.lane, n.booting = nil, "", true
 	n.fs.SetHook(n.operation)
+	n.twist.armed, n.twist.reborn = false, n.twist.index > 0
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
@@ -106,20 +109,25 @@ func (n *node) config(life int) raftnode.Config {
 		ChunkBytes:      64 << 20, // all of it: how long bbolt's file is depends on how it walks its maps, see cutPiece
 		MaxPending:      n.w.opt.MaxPending,
 		MaxPendingBytes: n.w.opt.MaxPendingBytes,
+		CheckInterval:   n.w.opt.CheckEvery,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
 		// Short, so that notices come in the middle of everything.
 		ProgressInterval: time.Second,
 		Backend:          backend.Options{MapBytes: 64 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
+				old := n.stat
 				n.stat, n.view = s, v
 				if n.logEnd > 0 {
 					n.logWhole()
 				}
+				n.twist.follow(n, old, s, v != nil)
+				n.furthest = max(n.furthest, s.Applied)
 				n.w.check.published(n, s, v)
 				n.healed()
 			}
 		},
+		BeforeApply: n.beforeApply,
 		Observe: raftnode.Observer{
 			Snapshot: func(time.Duration) { n.copied() },
 			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },

@@ -42,6 +42,7 @@ type Options struct {
 	FullEvery          time.Duration // mean time between disks that fill up and are freed later; 0: none
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
+	CheckEvery         time.Duration // time between two comparisons of histories, and nodes diverge; 0: the default, and none does
 	Rot                float64       // share of crashes during which a disk damages what it holds
 	LieEvery           time.Duration // mean time between writes that are lost, or performed elsewhere; 0: none
 	Overload           bool          // more writes come at once than nodes may hold, at the end
@@ -149,6 +150,9 @@ func Draw(rng *rand.Rand) Options {
 	}
 	if coin() {
 		o.PieceTrouble = rng.Float64() * 0.4
+	}
+	if rng.IntN(3) == 0 && o.Nodes > 1 {
+		o.CheckEvery = between(2*time.Second, 8*time.Second)
 	}
 	return o
 }

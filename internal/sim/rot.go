@@ -97,11 +97,14 @@ func intactPromise(b []byte, off int) bool {
 		crc32.Checksum(b[off:off+40], crc32.MakeTable(crc32.Castagnoli)) == binary.LittleEndian.Uint32(b[off+40:])
 }
 
-// hurtWith counts the damaged nodes if one more were.
+// harmed tells whether a node needs the others to be what it was.
+func (n *node) harmed() bool { return n.hurt || n.twist.harms() }
+
+// hurtWith counts the nodes that are damaged or have diverged, if one more were.
 func (w *world) hurtWith(n *node) int {
 	hurt := 0
 	for _, o := range w.nodes {
-		if o.hurt || o == n {
+		if o.harmed() || o == n {
 			hurt++
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/quorumkv/quorumkv/raftnode"
 )
 
-// Trials are what a healed cluster goes through when the seed has disks that hang or fill up, or a crowd of watchers: one
-// trouble alone, with nothing else to blame, so that how soon the cluster copes with it can be held against a bound.
+// Trials are what a healed cluster goes through when the seed has disks that hang or fill up, a crowd of watchers, or memory
+// that lies: one trouble alone, with nothing else to blame, so that how soon the cluster copes with it can be held against a bound.
 
 // The bounds count from the fault, or from its end, and grow with the network's delay: what copes takes messages.
 const (
@@ -43,6 +43,10 @@ func (w *world) trials() {
 	}
 	if w.opt.PieceTrouble > 0 && w.opt.SnapshotEntries < fewEntries && len(w.nodes) > 1 {
 		w.snapshotTrial()
+	}
+	if w.opt.CheckEvery > 0 {
+		w.twistTrial(true)
+		w.twistTrial(false)
 	}
 }
 

@@ -226,6 +226,10 @@ func (l *workload) writeDone(op *operation, r apply.Response, err error) {
 
 // readFrom reads as the server does: a view that was overtaken is exchanged for the newest.
 func (l *workload) readFrom(n *node, op *operation, v *apply.View, done func(func())) {
+	if n.diverged(v.Index) { // nobody can know yet
+		done(func() { l.w.count.UnknownOutcomes++ })
+		return
+	}
 	res, err := v.KV.Range([]byte(op.key), nil, mvcc.RangeOptions{})
 	if errors.Is(err, mvcc.ErrStaleView) {
 		l.w.queue.after(time.Millisecond, n.living(n.life, func() {

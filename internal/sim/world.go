@@ -111,6 +111,7 @@ func (w *world) run() {
 	w.planHang()
 	w.planRot()
 	w.planLies()
+	w.planTwist()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -154,10 +155,14 @@ func (w *world) runUntil(end time.Duration, done func() bool) {
 // off, whatever they were.
 func (w *world) healCore() {
 	w.faulty = false
+	for _, n := range w.nodes {
+		n.twist.armed = false
+	}
 	core := make([]bool, len(w.nodes))
 	order := w.rng.Perm(len(w.nodes))
-	// A node that may not have all it acknowledged needs the others: it is no part of a quorum that must do alone.
-	slices.SortStableFunc(order, func(a, b int) int { return rank(w.nodes[a].hurt) - rank(w.nodes[b].hurt) })
+	// A node that may not have all it acknowledged, or has diverged, needs the others: it is no part of a quorum that must
+	// do alone.
+	slices.SortStableFunc(order, func(a, b int) int { return rank(w.nodes[a].harmed()) - rank(w.nodes[b].harmed()) })
 	for _, i := range order[:len(w.nodes)/2+1] {
 		core[i] = true
 	}

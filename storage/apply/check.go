@@ -188,15 +188,16 @@ func (m *Machine) compare(c *Command) (Response, error) {
 }
 
 // compared ends an entry: with a check in it, the hash after it is what counts.
-func (m *Machine) compared(stirred bool) {
+func (m *Machine) compared() {
 	switch {
 	case m.checking:
-		m.check, m.checking = &Check{Index: m.index, Hash: m.history.sum}, false
-	case stirred && !m.check.Stirred:
+		m.check = &Check{Index: m.index, Hash: m.history.sum}
+	case m.stirred && !m.check.Stirred:
 		next := *m.check
 		next.Stirred = true
 		m.check = &next
 	}
+	m.checking, m.stirred = false, false
 }
 
 var keyCheck = []byte("historyCheck")

@@ -36,8 +36,8 @@ type Machine struct {
 	// err is the first failure. From then on memory and peers may disagree, so nothing is applied or flushed any more.
 	err error
 
-	// checking says that the entry under way has a check in it.
-	checking bool
+	// checking says that the entry under way has a check in it, stirred that it has something else than checks and reports.
+	checking, stirred bool
 	// leaseChanges are those of the Apply under way.
 	leaseChanges []LeaseChange
 
@@ -152,7 +152,6 @@ func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) 
 		return nil, ErrConfChange
 	}
 	m.history.begin(e.GetIndex(), e.GetTerm())
-	stirred := false
 	if data := e.GetData(); len(data) > 0 {
 		var err error
 		if m.commands, err = appendBatch(m.commands[:0], data); err != nil {
@@ -162,13 +161,12 @@ func (m *Machine) applyEntry(e *raftpb.Entry, self RequestID, results []Result) 
 			if results, err = m.applyCommand(&m.commands[i], e.GetTerm(), self, results); err != nil {
 				return nil, err
 			}
-			stirred = stirred || !m.commands[i].IsCheck()
 		}
 		clear(m.commands) // lets go of data
 	}
 	m.history.end()
 	m.index, m.term = e.GetIndex(), e.GetTerm()
-	m.compared(stirred)
+	m.compared()
 	return results, nil
 }
 
@@ -192,6 +190,7 @@ func (m *Machine) execute(c *Command, term uint64, want bool) (Response, error) 
 	if c.IsCheck() {
 		return m.compare(c)
 	}
+	m.stirred = true
 	w := m.window(c.ID.Member)
 	if w == nil {
 		return Response{}, ErrNotMember

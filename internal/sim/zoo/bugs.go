@@ -679,4 +679,44 @@ var bugs = []Bug{
 		}},
 		Test: &mutant.Test{Package: "server", Run: "^TestKeyMadeAgainIsAnotherPlace$"},
 	},
+	{
+		Name: "divergence-unnoticed",
+		What: "A node whose history is not the majority's goes on, as an etcd does without its corruption check: it serves " +
+			"what is wrong for ever.",
+		Edits: []mutant.Edit{{
+			File: "storage/apply/check.go",
+			Old:  "		if next.Diverged() {",
+			New:  "		if false {",
+		}},
+	},
+	{
+		Name: "verdict-by-one-word",
+		What: "The first report of a check is the verdict: when it is that of the node which has diverged, all the others " +
+			"take themselves for wrong.",
+		Edits: []mutant.Edit{{
+			File: "storage/apply/check.go",
+			Old:  "next.count(voters, r.Hash) > len(voters)/2 {",
+			New:  "next.count(voters, r.Hash) > 0 {",
+		}},
+	},
+	{
+		Name: "rebuilt-from-anybody",
+		What: "A node that has diverged takes its new state from whoever is next, not from a member that agrees with the " +
+			"majority: one that has diverged as well.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/fetch.go",
+			Old:  "return v == n.self.Member || n.lost.sources != nil && !slices.Contains(n.lost.sources, v)",
+			New:  "return v == n.self.Member",
+		}},
+	},
+	{
+		Name: "noted-hash-forgotten",
+		What: "What a replica noted at a check is not in its file: after a restart it reports something else, and a sound " +
+			"node takes itself for wrong.",
+		Edits: []mutant.Edit{{
+			File: "storage/apply/check.go",
+			Old:  "	b = binary.LittleEndian.AppendUint64(b, c.Hash)\n",
+			New:  "	b = binary.LittleEndian.AppendUint64(b, 0)\n",
+		}},
+	},
 }
