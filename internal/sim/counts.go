@@ -11,7 +11,8 @@ import (
 type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
-	Rotted, FoundRunning, Repaired                                                       int
+	Rotted, Unreadable, FoundRunning, Repaired, Scrubbed, ScrubPasses                    int
+	SyncErrors, WriteErrors, EndedByError                                                int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -42,7 +43,9 @@ func (c *Counts) numbers() []struct {
 		{"guarded writes", &c.GuardedWrites},
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
-		{"damaged files", &c.Rotted}, {"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
+		{"damaged files", &c.Rotted}, {"unreadable of these", &c.Unreadable}, {"found while running", &c.FoundRunning},
+		{"repaired nodes", &c.Repaired}, {"scrub passes", &c.ScrubPasses}, {"found by scrubs", &c.Scrubbed},
+		{"failed syncs", &c.SyncErrors}, {"failed writes", &c.WriteErrors}, {"ended by the disk", &c.EndedByError},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }
@@ -88,6 +91,11 @@ const (
 	floorRoleChanges = 100 // of each kind
 	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
 	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
+
+	floorScrubbed    = 2000 // damage found by scrubs; 1,000 seeds reach about 4,900
+	floorUnreadable  = 200  // sectors; about 500
+	floorSyncErrors  = 1000 // about 2,400
+	floorWriteErrors = 600  // about 1,500
 )
 
 // Thin says what the counts have too little of, nothing if all is well.
@@ -105,8 +113,19 @@ func (c *Counts) Thin() []string {
 	if n := len(c.CrashedAt); n < floorFaultPoints {
 		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
 	}
-	if c.Repaired < floorRepairs {
-		thin = append(thin, fmt.Sprintf("%d damaged nodes were repaired, want %d", c.Repaired, floorRepairs))
+	for _, at := range []struct {
+		n, least int
+		what     string
+	}{
+		{c.Repaired, floorRepairs, "damaged nodes were repaired"},
+		{c.Scrubbed, floorScrubbed, "times a scrub found damage"},
+		{c.Unreadable, floorUnreadable, "sectors could not be read"},
+		{c.SyncErrors, floorSyncErrors, "syncs failed"},
+		{c.WriteErrors, floorWriteErrors, "writes failed"},
+	} {
+		if at.n < at.least {
+			thin = append(thin, fmt.Sprintf("%d %s, want %d", at.n, at.what, at.least))
+		}
 	}
 	return thin
 }

@@ -40,6 +40,10 @@ type node struct {
 	fullUntil time.Duration
 	hurt      bool           // its files are damaged, as far as is known
 	rotten    string         // its state file that was damaged in this life, and may still be the one in use
+	rottenLog []place        // of its log, damaged in this life
+	failing   *diskError     // of its disk, nil if that works
+	crashing  func(memfs.Op) // may end the process at a file operation
+	looking   bool           // it is the simulator that works with the files
 	frozen    bool           // stays down while the others must make progress
 	paused    bool           // the process gets no time
 	held      []func()       // what it would have done meanwhile, in order
@@ -55,7 +59,8 @@ func (n *node) start() {
 	n.life++
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
-	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
+	n.view, n.stat, n.rotten, n.rottenLog = nil, raftnode.Status{}, "", nil
+	n.fs.SetHook(n.fileOp)
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
@@ -72,6 +77,10 @@ func (n *node) start() {
 		// It says so, and whoever looks after it starts it again.
 		n.w.count.NoRoomToStart++
 		n.crash(false)
+		return
+	case errors.Is(err, errDisk):
+		n.w.count.EndedByError++
+		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
 		return
 	case err != nil:
 		n.w.violation("node %d does not start: %v", n.index+1, err)
@@ -94,11 +103,15 @@ func (n *node) config(life int) raftnode.Config {
 		ChunkBytes:      4 << 20, // one piece: how long bbolt's file is depends on how it walks its maps
 		MaxPending:      n.w.opt.MaxPending,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
+		ScrubRate:       n.w.scrubRate(),
+		ScrubInterval:   n.w.opt.ScrubEvery,
 		// Short, so that notices come in the middle of everything.
 		ProgressInterval: time.Second,
 		Backend:          backend.Options{MapBytes: 64 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
+				n.w.count.Scrubbed += found(n.stat.Scrub, s.Scrub)
+				n.w.count.ScrubPasses += int(s.Scrub.Passes - n.stat.Scrub.Passes)
 				n.stat, n.view = s, v
 				n.w.check.published(n, s, v)
 				n.healed()
@@ -108,11 +121,7 @@ func (n *node) config(life int) raftnode.Config {
 			Snapshot: func(time.Duration) { n.w.count.Snapshots++ },
 			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },
 		},
-		Failed: func(err error) {
-			if n.life == life {
-				n.w.violation("node %d failed: %v", n.index+1, err)
-			}
-		},
+		Failed: func(err error) { n.failed(life, err) },
 	}
 }
 
@@ -196,20 +205,19 @@ func (n *node) crashAt(k int) {
 	if class < pointClasses {
 		k = 1
 	}
-	n.fs.SetHook(func(op memfs.Op) error {
+	n.crashing = func(op memfs.Op) {
 		if class < pointClasses && xxhash.Sum64String(faultPoint(op))%pointClasses != class {
-			return nil
+			return
 		}
 		// The content of a snapshot takes as many operations as bbolt's file happens to be long: no part of the seed.
 		if strings.HasPrefix(op.Name, "snap/") && (op.Kind == memfs.OpRead || op.Kind == memfs.OpWrite) {
-			return nil
+			return
 		}
 		if k--; k == 0 {
 			n.w.count.CrashedAt[faultPoint(op)]++
 			panic(memfs.Crash{Op: op})
 		}
-		return nil
-	})
+	}
 }
 
 // faultPoint names an operation without the numbers in its path.
@@ -239,7 +247,7 @@ func (n *node) crash(powerLoss bool) {
 	if n.raft != nil {
 		n.raft.Abandon()
 	}
-	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
+	n.raft, n.view, n.paused, n.held, n.crashing = nil, nil, false, nil, nil
 	n.life++
 	if powerLoss {
 		n.fs = n.fs.CrashClone(rand.New(rand.NewPCG(n.rng.Uint64(), 0)), n.mapRoot())
@@ -276,6 +284,16 @@ func (n *node) free() {
 func (w *world) ballast() int64 {
 	if w.opt.FullEvery > 0 {
 		return ballastBytes
+	}
+	return -1
+}
+
+// scrubPerSecond is enough for a pass to take a moment.
+const scrubPerSecond = 128 << 10
+
+func (w *world) scrubRate() int64 {
+	if w.opt.ScrubEvery > 0 {
+		return scrubPerSecond
 	}
 	return -1
 }

@@ -43,6 +43,8 @@ type Options struct {
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
 	Rot                float64       // share of crashes during which a disk damages what it holds
+	ScrubEvery         time.Duration // time between two passes of a node over its files; 0: none
+	DiskErrorEvery     time.Duration // mean time between disks that fail to write or to sync; 0: none does
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -130,6 +132,12 @@ func Draw(rng *rand.Rand) Options {
 		if o.CrashEvery == 0 {
 			o.CrashEvery = def
 		}
+	}
+	if scrub := between(time.Second, 20*time.Second); coin() || o.Rot > 0 {
+		o.ScrubEvery = scrub
+	}
+	if rng.IntN(3) == 0 {
+		o.DiskErrorEvery = between(2*time.Second, 10*time.Second)
 	}
 	return o
 }

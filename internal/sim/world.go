@@ -91,7 +91,7 @@ func (w *world) violation(format string, args ...any) {
 
 // run plays the phases and returns when they are over or something is violated: first anything fails; then a quorum
 // heals while the others stay away, and must make progress; then everybody heals, and all must agree. What a seed has of
-// full and hanging disks, and of watchers, is then tried once more, alone.
+// full and hanging disks, and of watchers, is then tried once more, alone, and so is damage to files in use.
 func (w *world) run() {
 	for _, n := range w.nodes {
 		n.start()
@@ -108,6 +108,7 @@ func (w *world) run() {
 	w.planFull()
 	w.planHang()
 	w.planRot()
+	w.planDiskErrors()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -119,6 +120,8 @@ func (w *world) run() {
 	w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	if w.check.converged() {
 		w.trials()
+		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
+		w.scrubTrial()
 		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	}
 	w.check.final()
@@ -162,7 +165,7 @@ func (w *world) healCore() {
 	w.net.isolate(core)
 	w.load.finish()
 	for i, n := range w.nodes {
-		n.fs.SetHook(nil)
+		n.crashing, n.failing = nil, nil
 		n.resume()
 		n.free()
 		clear(n.stalled)
@@ -195,9 +198,6 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
-		if n.raft != nil && n.rotten != "" {
-			n.crash(false) // a start reads all there is, and finds what no read came across
-		}
 		if n.raft == nil && w.failure == "" {
 			n.start()
 		}
