@@ -398,8 +398,8 @@ var bugs = []Bug{
 			"vote.",
 		Edits: []mutant.Edit{{
 			File: "storage/wal/hardstate.go",
-			Old:  "case c.Damage != nil:\n",
-			New:  "case c.Damage != nil && i > 0:\n",
+			Old:  "for i, c := range copies {\n\t\tswitch {",
+			New:  "for i, c := range copies[1:] {\n\t\tswitch {",
 		}},
 	},
 	{
