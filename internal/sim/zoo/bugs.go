@@ -455,13 +455,4 @@ var bugs = []Bug{
 		return l.fail(fmt.Errorf("sync log segment %d at offset`,
 		}},
 	},
-	{
-		Name: "unreadable-end-is-torn",
-		What: "What the disk cannot read at the end of the log is taken for the end: acknowledged entries are gone silently.",
-		Edits: []mutant.Edit{{
-			File: "storage/wal/window.go",
-			Old:  "unreadableByte = 0xff",
-			New:  "unreadableByte = 0",
-		}},
-	},
 }
