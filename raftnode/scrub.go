@@ -60,6 +60,7 @@ type logRenewal struct {
 	serious   bool   // entries would be missed at a start, or were lost though nothing missed them
 	segment   uint64 // where it was found
 	notBefore time.Duration
+	tried     func() // called after the first attempt
 }
 
 // ScrubStats says what the scrubber has done since boot.
@@ -238,24 +239,29 @@ func (n *Node) scrubLogPiece(p *scrubPass) {
 			return
 		}
 		next := n.scrubState
+		renew := func(r *logRenewal) {
+			next = func(p *scrubPass) { n.logDamaged(r, func() { n.scrubState(p) }) }
+		}
 		var corrupt *wal.CorruptError
 		switch {
 		case errors.As(err, &corrupt):
-			n.logDamaged(&logRenewal{what: corrupt.Error(), serious: true, segment: p.log.Reading})
+			renew(&logRenewal{what: corrupt.Error(), serious: true, segment: p.log.Reading})
 		case err != nil:
 			n.leaveOut(p, "log", err)
 		case !done:
 			next = n.scrubLogPiece
 		default:
 			if what, rotten := p.log.Leftovers(); what != "" {
-				n.logDamaged(&logRenewal{what: what, serious: rotten, segment: p.log.Reading})
+				renew(&logRenewal{what: what, serious: rotten, segment: p.log.Reading})
 			}
 		}
 		n.scrubbed(p, read, next)
 	})
 }
 
-func (n *Node) logDamaged(r *logRenewal) {
+// logDamaged has the log written anew as soon as may be, and calls tried after the first attempt.
+func (n *Node) logDamaged(r *logRenewal, tried func()) {
+	r.tried = tried
 	n.scrub.renew = r
 	n.startAppend()
 	n.publish()
@@ -295,6 +301,10 @@ func (n *Node) renewLog() {
 		}
 		n.startAppend()
 		n.schedule()
+		if tried := r.tried; tried != nil {
+			r.tried = nil
+			tried()
+		}
 	})
 }
 
@@ -366,24 +376,29 @@ func (n *Node) stateScrubbed(p *scrubPass, bytes int64, done bool, err error) {
 	case err == nil, errors.Is(err, backend.ErrClosed):
 		// Another state came in its place: all of that was read then.
 	case errors.Is(err, backend.ErrDamaged):
-		n.stateRotten(p, err)
+		n.scrubbed(p, bytes, func(p *scrubPass) { n.stateRotten(p, err) })
+		return
 	default:
 		n.leaveOut(p, "state", err)
 	}
 	n.scrubbed(p, bytes, n.endPass)
 }
 
-// stateRotten declares the state damaged, unless another one has taken its place.
+// stateRotten declares the state damaged, unless another one has taken its place, and ends the pass.
 func (n *Node) stateRotten(p *scrubPass, why error) {
 	same := false
 	n.applyLane.Do(func() error {
 		same = n.state.db == p.db
 		return nil
 	}, func(error) {
-		if same && !n.stopped && n.lost.reason == "" {
+		if n.stopped {
+			return
+		}
+		if same && n.lost.reason == "" {
 			n.stats.Scrub.State++
 			n.logger.Warn("scrub found damage in the state", "error", why)
 			n.StateDamaged(fmt.Errorf("scrub: %w", why))
 		}
+		n.endPass(p)
 	})
 }

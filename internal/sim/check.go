@@ -98,7 +98,7 @@ func (c *checker) published(n *node, s raftnode.Status, v *apply.View) {
 	if limit := c.w.opt.MaxPending; limit > 0 && s.Pending > limit {
 		c.w.violation("node %d holds %d waiting writes, its bound is %d", n.index+1, s.Pending, limit)
 	}
-	if c.w.opt.Rot == 0 && s.Damage != "" && !strings.Contains(s.Damage, backend.ErrSuspect.Error()) {
+	if c.w.count.intact() && s.Damage != "" && !strings.Contains(s.Damage, backend.ErrSuspect.Error()) {
 		c.w.violation("node %d takes what a crash left for damage: %s", n.index+1, s.Damage)
 	}
 	c.last[n.index], c.lives[n.index] = s, n.life

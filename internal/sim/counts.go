@@ -11,8 +11,10 @@ import (
 type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
-	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
-	Losses, SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken            int
+	Rotted, Unreadable, FoundRunning, Repaired, Scrubbed, ScrubPasses                    int
+	SyncErrors, WriteErrors, EndedByError                                                int
+	StaleFrames, LostWrites, AstrayWrites, LiesExposed, Losses                           int
+	SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken                    int
 	Twisted, Diverged, Rebuilt, Withdrawn                                                int
 	AckedWrites, AckedReads, PastReads, UnknownOutcomes, FailedWrites                    int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
@@ -45,11 +47,15 @@ func (c *Counts) numbers() []struct {
 		{"guarded writes", &c.GuardedWrites},
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
-		{"damaged files", &c.Rotted}, {"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites},
-		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed}, {"overloads", &c.Overloads}, {"writes taken in them", &c.OverloadTaken}, {"garbled messages", &c.Garbled}, {"entries lost", &c.Losses}, {"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
-		{"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
+		{"damaged files", &c.Rotted}, {"unreadable of these", &c.Unreadable}, {"found while running", &c.FoundRunning},
+		{"repaired nodes", &c.Repaired}, {"scrub passes", &c.ScrubPasses}, {"found by scrubs", &c.Scrubbed},
+		{"failed syncs", &c.SyncErrors}, {"failed writes", &c.WriteErrors}, {"ended by the disk", &c.EndedByError},
+		{"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites}, {"writes astray", &c.AstrayWrites},
+		{"lies exposed", &c.LiesExposed}, {"entries lost", &c.Losses},
 		{"twisted entries", &c.Twisted}, {"found diverged", &c.Diverged}, {"rebuilt", &c.Rebuilt},
 		{"lost, not given away", &c.Withdrawn},
+		{"garbled messages", &c.Garbled}, {"overloads", &c.Overloads}, {"writes taken in them", &c.OverloadTaken},
+		{"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }
@@ -93,12 +99,20 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 	}
 }
 
+// intact tells whether no disk and no memory has lied yet.
+func (c *Counts) intact() bool { return c.Rotted+c.LostWrites+c.AstrayWrites+c.Twisted == 0 }
+
 // What the seeds of make sim must reach at least, or their silence proves little.
 const (
 	floorRoleChanges = 100 // of each kind
 	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
 	floorDiverged    = 500 // nodes that were found and rebuilt; 1,000 seeds reach about 1,400
 	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
+
+	floorScrubbed    = 2000 // damage found by scrubs; 1,000 seeds reach about 4,900
+	floorUnreadable  = 200  // sectors; about 500
+	floorSyncErrors  = 1000 // about 2,400
+	floorWriteErrors = 600  // about 1,500
 )
 
 // Thin says what the counts have too little of, nothing if all is well.
@@ -116,11 +130,20 @@ func (c *Counts) Thin() []string {
 	if n := len(c.CrashedAt); n < floorFaultPoints {
 		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
 	}
-	if c.Rebuilt < floorDiverged {
-		thin = append(thin, fmt.Sprintf("%d nodes that had diverged were rebuilt, want %d", c.Rebuilt, floorDiverged))
-	}
-	if c.Repaired < floorRepairs {
-		thin = append(thin, fmt.Sprintf("%d damaged nodes were repaired, want %d", c.Repaired, floorRepairs))
+	for _, at := range []struct {
+		n, least int
+		what     string
+	}{
+		{c.Repaired, floorRepairs, "damaged nodes were repaired"},
+		{c.Rebuilt, floorDiverged, "nodes that had diverged were rebuilt"},
+		{c.Scrubbed, floorScrubbed, "times a scrub found damage"},
+		{c.Unreadable, floorUnreadable, "sectors could not be read"},
+		{c.SyncErrors, floorSyncErrors, "syncs failed"},
+		{c.WriteErrors, floorWriteErrors, "writes failed"},
+	} {
+		if at.n < at.least {
+			thin = append(thin, fmt.Sprintf("%d %s, want %d", at.n, at.what, at.least))
+		}
 	}
 	return thin
 }

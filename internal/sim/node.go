@@ -50,6 +50,8 @@ type node struct {
 	logEnd    uint64         // where its log ended before it was damaged; 0: it was not, or has started since
 	crashing  func(memfs.Op) // ends the process at the file operation at which it is to die; nil if at none
 	rotten    string         // its state file that was damaged in this life, and may still be the one in use
+	rottenLog []place        // of its log, damaged in this life
+	failing   *diskError     // of its disk, nil if that works
 	frozen    bool           // stays down while the others must make progress
 	paused    bool           // the process gets no time
 	held      []func()       // what it would have done meanwhile, in order
@@ -65,7 +67,7 @@ func (n *node) start() {
 	n.life++
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
-	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
+	n.view, n.stat, n.rotten, n.rottenLog = nil, raftnode.Status{}, "", nil
 	n.crashing, n.lane, n.booting = nil, "", true
 	n.fs.SetHook(n.operation)
 	n.twist.armed, n.twist.reborn = false, n.twist.index > 0
@@ -86,6 +88,10 @@ func (n *node) start() {
 		// It says so, and whoever looks after it starts it again.
 		n.w.count.NoRoomToStart++
 		n.crash(false)
+		return
+	case errors.Is(err, errDisk):
+		n.w.count.EndedByError++
+		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
 		return
 	case err != nil:
 		n.w.violation("node %d does not start: %v", n.index+1, err)
@@ -111,12 +117,16 @@ func (n *node) config(life int) raftnode.Config {
 		MaxPendingBytes: n.w.opt.MaxPendingBytes,
 		CheckInterval:   n.w.opt.CheckEvery,
 		Recent:          mvcc.Recent{Rows: n.w.opt.RecentRows},
+		ScrubRate:       n.w.scrubRate(),
+		ScrubInterval:   n.w.opt.ScrubEvery,
 		// Short, so that notices come in the middle of everything.
 		ProgressInterval: time.Second,
 		Backend:          backend.Options{MapBytes: 64 << 20, NoSync: true},
 		Publish: func(s raftnode.Status, v *apply.View) {
 			if n.life == life {
 				old := n.stat
+				n.w.count.Scrubbed += found(old.Scrub, s.Scrub)
+				n.w.count.ScrubPasses += int(s.Scrub.Passes - old.Scrub.Passes)
 				n.stat, n.view = s, v
 				if n.logEnd > 0 {
 					n.logWhole()
@@ -132,11 +142,7 @@ func (n *node) config(life int) raftnode.Config {
 			Snapshot: func(time.Duration) { n.copied() },
 			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },
 		},
-		Failed: func(err error) {
-			if n.life == life {
-				n.w.violation("node %d failed: %v", n.index+1, err)
-			}
-		},
+		Failed: func(err error) { n.failed(life, err) },
 	}
 }
 
@@ -254,10 +260,10 @@ func (n *node) operation(op memfs.Op) error {
 	if n.switches(op) && n.w.faulty && n.w.opt.CrashEvery > 0 && n.rng.IntN(3) == 0 {
 		n.crashHere(op)
 	}
-	if n.lie != nil {
-		return n.deceived(op)
+	if err := n.diskError(op); err != nil || n.lie == nil {
+		return err
 	}
-	return nil
+	return n.deceived(op)
 }
 
 // crashHere ends the process at a file operation.
@@ -341,6 +347,16 @@ func (n *node) free() {
 func (w *world) ballast() int64 {
 	if w.opt.FullEvery > 0 {
 		return ballastBytes
+	}
+	return -1
+}
+
+// scrubPerSecond is enough for a pass to take a moment.
+const scrubPerSecond = 128 << 10
+
+func (w *world) scrubRate() int64 {
+	if w.opt.ScrubEvery > 0 {
+		return scrubPerSecond
 	}
 	return -1
 }

@@ -50,6 +50,8 @@ type Options struct {
 	Garble             float64       // share of messages that come damaged or forged
 	Pieces             int           // in which a snapshot travels
 	PieceTrouble       float64       // share of pieces that get lost, or with which the receiver or the sender dies
+	ScrubEvery         time.Duration // time between two passes of a node over its files; 0: none
+	DiskErrorEvery     time.Duration // mean time between disks that fail to write or to sync; 0: none does
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -153,6 +155,12 @@ func Draw(rng *rand.Rand) Options {
 	}
 	if rng.IntN(3) == 0 && o.Nodes > 1 {
 		o.CheckEvery = between(2*time.Second, 8*time.Second)
+	}
+	if scrub := between(time.Second, 20*time.Second); coin() || o.Rot > 0 {
+		o.ScrubEvery = scrub
+	}
+	if rng.IntN(3) == 0 {
+		o.DiskErrorEvery = between(2*time.Second, 10*time.Second)
 	}
 	return o
 }

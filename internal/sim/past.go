@@ -41,7 +41,7 @@ func (op *operation) pastRefused() bool {
 
 // readPast reads all keys of clients on one node, at once and from whatever it has applied, and holds that against the model.
 func (l *workload) readPast(n *node) {
-	if n.view == nil || !n.stat.Ready || n.paused {
+	if n.view == nil || !n.stat.Ready || n.paused || n.diverged(n.view.Index) {
 		return
 	}
 	kv := n.view.KV

@@ -13,8 +13,8 @@ import (
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
-// Disks lie while a node is down: bits flip, sectors read as zeros or hold what belongs elsewhere, files are gone. Two
-// rules, the atlas, keep that survivable. A minority of the nodes at the most is damaged at any time, so that whatever was
+// Disks lie while a node is down, and while it runs: bits flip, sectors read as zeros, or not at all, or hold what belongs
+// elsewhere, files are gone. Two rules, the atlas, keep that survivable. A minority of the nodes at the most is damaged at any time, so that whatever was
 // acknowledged is intact on one of the others. And there is evidence behind damage to a log that it is damage: the last
 // frame before its seal looks like a write that was cut off, which no log can tell apart.
 //
@@ -61,22 +61,30 @@ func (n *node) rot() {
 	}
 }
 
-// rotLive flips a value in the state file of a node that runs, and then reads all of it, as a client or a scrubber would.
-// The node must notice before it serves the value. It reads with the node's own checksums, so that a value which fails
-// none of them is served, and found by the checks.
+// rotLive damages a file of a node that runs: a copy of its hard state, its log, or a value in its state file. Every other
+// time a client then reads all values. The node must notice before it serves one that is damaged. The client reads with the
+// node's own checksums, so that a value which fails none of them is served, and found by the checks.
 func (n *node) rotLive() {
 	w := n.w
-	if n.raft == nil || n.paused || n.view == nil || w.hurtWith(n) > (len(w.nodes)-1)/2 {
+	if n.raft == nil || n.paused || n.view == nil {
 		return
 	}
-	db := n.stateFile()
-	size := n.sizeOf(db)
-	if size == 0 {
+	kind := n.rng.IntN(4)
+	if hard := n.fs.Peek("hardstate"); kind == 0 && intactPromise(hard, 0) && intactPromise(hard, 4096) {
+		n.damage("hard state while it runs", "hardstate", n.rng.Int64N(2)*4096, 44, n.flipBit)
 		return
 	}
-	n.rotten, n.hurt = db, true
-	n.damage("value while it runs", db, 0, int(size), func(p []byte) { flipValue(p, fmt.Sprintf("v%d", n.rng.IntN(w.load.next+1))) })
-	// What is in memory hides what is in the file: then only the next start will find it.
+	if w.hurtWith(n) > (len(w.nodes)-1)/2 {
+		return
+	}
+	if kind == 1 {
+		n.hurt = n.rotFrame(false) || n.hurt
+		return
+	}
+	// What is in memory hides what is in the file: then only a scrub or the next start will find it.
+	if !n.rotValue() || kind == 2 {
+		return
+	}
 	if _, err := n.view.KV.HashKV(0); n.foundDamage(err) {
 		w.count.FoundRunning++
 	}
@@ -171,6 +179,9 @@ func (n *node) rotLog() bool {
 		end = n.evidence(names[i], content)
 	}
 	off, length := n.rng.Int64N(end), 1
+	if n.rng.IntN(5) == 0 && n.spoil(name, off) {
+		return true
+	}
 	change := func(p []byte) { p[0] ^= 1 << n.rng.IntN(8) }
 	if what := n.rng.IntN(4); what > 0 {
 		off, length = off/512*512, 512<<(3*n.rng.IntN(2))
@@ -206,11 +217,14 @@ func (n *node) frames(name string, b []byte) []frame {
 	if len(identity) < 40 {
 		return nil
 	}
-	incarnation := identity[24:40]
+	return framesOf([16]byte(identity[24:40]), name, b)
+}
+
+func framesOf(incarnation [16]byte, name string, b []byte) []frame {
 	var number uint64
 	fmt.Sscanf(name, "%x", &number)
 	table := crc32.MakeTable(crc32.Castagnoli)
-	seed := crc32.Checksum(binary.LittleEndian.AppendUint64(slices.Clip(incarnation), number), table)
+	seed := crc32.Checksum(binary.LittleEndian.AppendUint64(incarnation[:], number), table)
 	var found []frame
 	for off := 512; off+frameHeaderBytes <= len(b); off += 8 {
 		h := b[off : off+frameHeaderBytes]
@@ -266,7 +280,12 @@ func (n *node) healed() {
 	if n.rotten != "" && n.rotten != n.stateFile() {
 		n.rotten = ""
 	}
-	if n.hurt && n.rotten == "" && !n.lying && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
+	n.rottenLog = slices.DeleteFunc(n.rottenLog, func(p place) bool { return p.gone(n) })
+	if len(n.rottenLog) == 0 {
+		n.rottenLog = nil
+	}
+	whole := n.rotten == "" && n.rottenLog == nil && !n.lying
+	if n.hurt && whole && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
 		n.hurt = false
 		n.w.count.Repaired++
 	}

@@ -55,6 +55,9 @@ func (c *checker) logsMatch(n *node, m *raftpb.Message) {
 // backed opens what is surely on the sender's disk and holds the message against it: no acknowledgement and no vote may
 // leave before the sync that it depends on.
 func (c *checker) backed(n *node, m *raftpb.Message) {
+	if n.rottenLog != nil {
+		return // what is not on disk any more was, and is still in memory
+	}
 	disk := n.fs.Durable()
 	f, hard, err := wal.OpenHardState(disk)
 	if err != nil {

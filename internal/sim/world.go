@@ -93,7 +93,7 @@ func (w *world) violation(format string, args ...any) {
 
 // run plays the phases and returns when they are over or something is violated: first anything fails; then a quorum
 // heals while the others stay away, and must make progress; then everybody heals, and all must agree. What a seed has of
-// full and hanging disks, and of watchers, is then tried once more, alone.
+// full and hanging disks, and of watchers, is then tried once more, alone, and so is damage to files in use.
 func (w *world) run() {
 	for _, n := range w.nodes {
 		n.start()
@@ -112,6 +112,7 @@ func (w *world) run() {
 	w.planRot()
 	w.planLies()
 	w.planTwist()
+	w.planDiskErrors()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -123,6 +124,8 @@ func (w *world) run() {
 	w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	if w.check.converged() {
 		w.trials()
+		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
+		w.scrubTrial()
 		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	}
 	w.check.final()
@@ -171,7 +174,7 @@ func (w *world) healCore() {
 	w.net.isolate(core)
 	w.load.finish()
 	for i, n := range w.nodes {
-		n.crashing, n.lie = nil, nil
+		n.crashing, n.failing, n.lie = nil, nil, nil
 		n.resume()
 		n.free()
 		clear(n.stalled)
@@ -204,8 +207,8 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
-		if n.raft != nil && (n.rotten != "" || n.lying) {
-			n.crash(n.lying) // a start reads all there is, and finds what no read came across
+		if n.raft != nil && n.lying {
+			n.crash(true) // what it has in memory hides what is on its disk, and a scrub may read that
 		}
 		if n.raft == nil && w.failure == "" {
 			n.start()

@@ -221,6 +221,13 @@ func (m *FS) Spoil(name string, off int64, n int) {
 	f.spoil(off, n)
 }
 
+// Readable tells whether a range of a file in memory can be read. Like Peek it is not an operation.
+func (m *FS) Readable(name string, off int64, n int) bool {
+	found, err := m.walk(name)
+	f, ok := found.(*inode)
+	return err == nil && ok && f.readable(off, n)
+}
+
 func rotted(old *page, at int, p []byte) *page {
 	fresh := new(page)
 	if old != nil {

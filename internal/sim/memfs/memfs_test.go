@@ -508,6 +508,9 @@ func TestSpoil(t *testing.T) {
 			if err != nil && !errors.Is(err, env.ErrUnreadable) {
 				t.Fatal(life, err)
 			}
+			if m.Readable("f", off, n) != (err == nil) {
+				t.Errorf("%s: [%d,+%d) said to be readable: %t, read with %v", life, off, n, err != nil, err)
+			}
 			return err == nil && bytes.Equal(p, want[:n])
 		}
 		for off, ok := range map[int64]bool{0: true, 512: true, 1024: false, 1536: false, 2048: false, 2560: true} {

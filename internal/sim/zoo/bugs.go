@@ -719,4 +719,78 @@ var bugs = []Bug{
 			New:  "	b = binary.LittleEndian.AppendUint64(b, 0)\n",
 		}},
 	},
+	{
+		Name: "scrub-skips-log",
+		What: "The scrubber leaves out the log: damage to it stays until a start comes across it.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/scrub.go",
+			Old: `&n.stats.Scrub.HardState) {
+			n.scrubLog(p)`,
+			New: `&n.stats.Scrub.HardState) {
+			n.scrubState(p)`,
+		}},
+	},
+	{
+		Name: "scrub-keeps-damaged-copy",
+		What: "The scrubber is content with one intact copy of the hard state: the next damage makes the member forget its " +
+			"vote.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/hardstate.go",
+			Old:  "for i, c := range copies {\n\t\tswitch {",
+			New:  "for i, c := range copies[1:] {\n\t\tswitch {",
+		}},
+	},
+	{
+		Name: "scrub-keeps-damaged-state",
+		What: "The scrubber finds a damaged value and only counts it.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/scrub.go",
+			Old: `			n.StateDamaged(fmt.Errorf("scrub: %w", why))
+`,
+			New: ``,
+		}},
+	},
+	{
+		Name: "renewal-beside-append",
+		What: "The log is written anew from memory while an append is under way, which memory does not have yet: it would be " +
+			"acknowledged and gone. The log notices and refuses.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/scrub.go",
+			Old:  "if r == nil || n.appends.busy || n.stopped",
+			New:  "if r == nil || n.stopped",
+		}},
+	},
+	{
+		Name: "renewal-loses-tail",
+		What: "The renewed log holds only what is committed: what this member acknowledged behind that is gone with its next " +
+			"crash.",
+		Edits: []mutant.Edit{
+			{
+				File: "raftnode/scrub.go",
+				Old:  "return base, n.mem.entries[base.Index-n.mem.baseIndex:]\n",
+				New:  "return base, n.mem.entries[base.Index-n.mem.baseIndex : max(base.Index, n.applied)-n.mem.baseIndex]\n",
+			},
+			{
+				File: "storage/wal/scrub.go",
+				Old:  "if !ok || last != l.terms.last || lastTerm != l.terms.lastTerm() {",
+				New:  "if !ok {",
+			},
+		},
+	},
+	{
+		Name: "sync-tried-again",
+		What: "A failed sync of the log is tried once more and the success believed: the kernel has dropped what it could not " +
+			"write, and an acknowledged entry is in the page cache only.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/append.go",
+			Old: `	if err := l.file.Sync(); err != nil {
+		return l.fail(fmt.Errorf("sync log segment %d at offset`,
+			New: `	err := l.file.Sync()
+	if err != nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		return l.fail(fmt.Errorf("sync log segment %d at offset`,
+		}},
+	},
 }
