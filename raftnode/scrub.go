@@ -59,6 +59,7 @@ type logRenewal struct {
 	what      string
 	serious   bool   // entries would be missed at a start, or were lost though nothing missed them
 	segment   uint64 // where it was found
+	confirmed bool   // the log still has that segment
 	notBefore time.Duration
 	tried     func() // called after the first attempt
 }
@@ -264,7 +265,6 @@ func (n *Node) logDamaged(r *logRenewal, tried func()) {
 	r.tried = tried
 	n.scrub.renew = r
 	n.startAppend()
-	n.publish()
 }
 
 // renewLog writes the log anew if that is due and the wal lane is free: what memory holds is then what the log holds.
@@ -288,6 +288,8 @@ func (n *Node) renewLog() {
 		case n.stopped:
 			return
 		case errors.Is(err, env.ErrNoSpace):
+			r.confirmed = true
+			n.publish()
 			n.logger.Warn("scrub found damage in the log, and there is no space to write it anew", "what", r.what)
 			r.notBefore = n.env.Clock.Now() + spaceInterval
 		case err != nil:

@@ -260,7 +260,7 @@ func (n *Node) damage() string {
 	switch {
 	case n.repair != nil:
 		return n.repair.describe()
-	case n.lost.reason == "" && n.scrub.renew != nil && n.scrub.renew.serious:
+	case n.lost.reason == "" && n.scrub.renew != nil && n.scrub.renew.serious && n.scrub.renew.confirmed:
 		return n.scrub.renew.what + "; the log is about to be written anew from memory"
 	case n.lost.reason == "":
 		return ""
