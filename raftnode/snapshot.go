@@ -187,16 +187,16 @@ func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 		n.send(from, snapshotFailedMessage(q.GetIndex(), q.GetTerm(), "the history of this member has diverged"))
 		return
 	}
-	f, any := n.snaps.file, q.GetTerm() == 0
-	if any && n.applied < q.GetIndex() {
+	f, whichever := n.snaps.file, q.GetTerm() == 0
+	if whichever && n.applied < q.GetIndex() {
 		n.send(from, snapshotFailedMessage(0, 0, fmt.Sprintf("its state is at index %d only", n.applied)))
 		return
 	}
-	if any && (f == nil || f.meta.Index < max(q.GetIndex(), n.mem.baseIndex)) {
+	if whichever && (f == nil || f.meta.Index < max(q.GetIndex(), n.mem.baseIndex)) {
 		n.makeSnapshot() // the asker asks again
 		return
 	}
-	if f == nil || !any && (f.meta.Index != q.GetIndex() || f.meta.Term != q.GetTerm()) {
+	if f == nil || !whichever && (f.meta.Index != q.GetIndex() || f.meta.Term != q.GetTerm()) {
 		n.send(from, snapshotFailedMessage(q.GetIndex(), q.GetTerm(), "not here any more"))
 		return
 	}

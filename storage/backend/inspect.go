@@ -112,10 +112,8 @@ func walk(path string) error {
 	if err == nil {
 		err = d.Read(walkBuckets)
 	}
-	if d.bolt == nil {
-		return classify(err)
-	}
-	return classify(errors.Join(err, d.Close()))
+	d.abandon()
+	return classify(err)
 }
 
 func walkBuckets(tx *bbolt.Tx) error {
