@@ -84,6 +84,7 @@ func (n *node) start() {
 		n.w.violation("node %d does not start: %v", n.index+1, err)
 		return
 	}
+	n.w.check.remembers(n)
 	n.raft = opened
 	n.w.ran()
 	n.guard(opened.Start)
