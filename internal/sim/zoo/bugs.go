@@ -639,6 +639,7 @@ var bugs = []Bug{
 			Old:  "	case n.raw != nil && n.raw.BasicStatus().RaftState == raft.StateLeader:\n",
 			New:  "	case n.raw != nil && n.raw.BasicStatus().RaftState <= raft.StateLeader:\n",
 		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/repair_tail"},
 	},
 	{
 		Name: "repair-hole-by-index",
@@ -653,6 +654,7 @@ var bugs = []Bug{
 			Old:  "	case len(p.got) < missing || p.got[missing-1].GetTerm() != p.behind.Term:\n",
 			New:  "	case len(p.got) < missing:\n",
 		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/repair_diverged"},
 	},
 	{
 		Name: "lock-without-its-key",
