@@ -18,7 +18,8 @@ import (
 //
 //   - one leader per term, as the nodes themselves report it
 //   - term, commit and applied never go back within one life
-//   - equal history hash, and as many bytes that are not compacted, at equal applied index, whenever two nodes were seen at the same index
+//   - equal history hash, and as many bytes that are not compacted, at equal applied index, whenever two nodes were seen
+//     at the same index
 //   - linearizability, exactly: entries applied at an index are the same on every node and go through a reference model
 //     once; every answer must be the model's at the answer's revision, and of two operations of which one ended before
 //     the other began, the later must not have the lower revision
@@ -58,8 +59,8 @@ type checker struct {
 
 func newChecker(w *world) *checker {
 	c := &checker{
-		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, sizes: map[uint64]int64{}, acked: map[int64]*operation{},
-		entries: map[entryID]entrySeen{}, model: newModel(),
+		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, sizes: map[uint64]int64{},
+		acked: map[int64]*operation{}, entries: map[entryID]entrySeen{}, model: newModel(),
 		last: make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes), promises: make([]promise, w.opt.Nodes),
 	}
 	c.model.ended = func(id int64, byLeader bool, revision int64) { w.hold.check.ended(id, byLeader, revision) }
