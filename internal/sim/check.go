@@ -60,8 +60,8 @@ type checker struct {
 
 func newChecker(w *world) *checker {
 	c := &checker{
-		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, sizes: map[uint64]int64{}, acked: map[int64]*operation{},
-		entries: map[entryID]entrySeen{}, model: newModel(),
+		w: w, leaders: map[uint64]uint64{}, hashes: map[uint64]uint64{}, sizes: map[uint64]int64{},
+		acked: map[int64]*operation{}, entries: map[entryID]entrySeen{}, model: newModel(),
 		last: make([]raftnode.Status, w.opt.Nodes), lives: make([]int, w.opt.Nodes), promises: make([]promise, w.opt.Nodes),
 	}
 	c.model.ended = func(id int64, byLeader bool, revision int64) { w.hold.check.ended(id, byLeader, revision) }

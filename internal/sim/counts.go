@@ -40,7 +40,8 @@ func (c *Counts) numbers() []struct {
 	}{
 		{"events", &c.Events}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
 		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
-		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads}, {"reads of the past", &c.PastReads},
+		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
+		{"reads of the past", &c.PastReads},
 		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
 		{"watch events", &c.WatchEvents}, {"progress notices", &c.WatchNotices},
 		{"leases granted", &c.LeasesGranted}, {"renewals", &c.Renewals}, {"leases expired", &c.Expiries},

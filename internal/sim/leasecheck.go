@@ -10,8 +10,8 @@ import (
 // leaseChecker holds what must be true of leases:
 //
 //   - no lease expires before its time to live has passed since the beginning of the newest request that was confirmed,
-//     whatever the clocks of the nodes do within their drift, and whoever led in between; a time in which no process ran, all of
-//     them paused or down, does not count
+//     whatever the clocks of the nodes do within their drift, and whoever led in between; a time in which no
+//     process ran, all of them paused or down, does not count
 //   - a lease is said not to exist only when the log has ended it, and never said to live at a revision at which its keys
 //     were gone
 //   - what remains of it is never more than its time to live, nor less than what was promised
@@ -121,9 +121,10 @@ func (c *leaseChecker) inTime(h *heldLease) {
 			h.goneAt-h.sure)
 	}
 	idle, pieces := c.w.idle.between(h.sure, h.goneAt)
-	if idle -= time.Duration(pieces) * idleStep; h.expired && h.sure > 0 && idle > 0 && h.goneAt < h.sure+c.least(h.ttl)+idle {
-		c.w.violation("lease %d of %v was gone at %v, %v after the beginning of a request that was confirmed; for %v of that no process ran",
-			h.id, h.ttl, h.goneAt, h.goneAt-h.sure, idle)
+	idle -= time.Duration(pieces) * idleStep
+	if h.expired && h.sure > 0 && idle > 0 && h.goneAt < h.sure+c.least(h.ttl)+idle {
+		c.w.violation("lease %d of %v was gone at %v, %v after the beginning of a request that was confirmed; for %v of that "+
+			"no process ran", h.id, h.ttl, h.goneAt, h.goneAt-h.sure, idle)
 	}
 }
 

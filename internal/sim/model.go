@@ -27,7 +27,8 @@ type model struct {
 	keys     map[string][]change // per key, by revision
 	changes  map[int64][]change  // by revision, in order
 	leases   map[int64]*modelLease
-	// ended is told of the end of a lease: whether a leader's command did it, and at which revision its keys were gone, 0 if it had none.
+	// ended is told of the end of a lease: whether a leader's command did it, and at which revision its keys were gone, 0 if
+	// it had none.
 	ended func(id int64, byLeader bool, revision int64)
 }
 

@@ -32,10 +32,9 @@ type node struct {
 	rng   *rand.Rand
 
 	fs *memfs.FS
-	// lane is the one whose job runs, booting is set before there are any.
-	lane    string
-	booting bool
-	life    int // grows at each start; events of an earlier life do nothing
+	lane    string // whose job runs, "" between jobs
+	booting bool   // the loop does not run yet
+	life    int    // grows at each start; events of an earlier life do nothing
 	// stalled holds until when a lane gets nothing done, lanes those of this life: both by name.
 	stalled map[string]time.Duration
 	lanes   map[string]*lane
@@ -97,6 +96,7 @@ func (n *node) start() {
 		n.w.violation("node %d does not start: %v", n.index+1, err)
 		return
 	}
+	n.w.check.remembers(n)
 	n.raft = opened
 	n.w.ran()
 	n.guard(opened.Start)
@@ -278,17 +278,18 @@ func faultPoint(op memfs.Op) string {
 }
 
 func faultName(path string) string {
-	name := []byte(" ")
+	var name []byte
 	for _, b := range []byte(path) {
-		if b >= '0' && b <= '9' || b >= 'a' && b <= 'f' && name[len(name)-1] == '#' {
-			if name[len(name)-1] != '#' {
+		in := len(name) > 0 && name[len(name)-1] == '#' // in a number
+		if b >= '0' && b <= '9' || in && b >= 'a' && b <= 'f' {
+			if !in {
 				name = append(name, '#')
 			}
 			continue
 		}
 		name = append(name, b)
 	}
-	return string(name[1:])
+	return string(name)
 }
 
 // crash ends the process. After a power loss any part of what was not synced may be missing.

@@ -56,8 +56,8 @@ func (l *workload) readPast(n *node) {
 	case errors.Is(err, mvcc.ErrFutureRevision) && at > kv.Revision():
 	case errors.Is(err, mvcc.ErrCompacted) && at < m.compact:
 	case err != nil:
-		l.w.violation("node %d: read at revision %d: %v; it is at revision %d, compacted at %d, the log at %d", n.index+1, at, err,
-			kv.Revision(), kv.CompactRevision(), m.compact)
+		l.w.violation("node %d: read at revision %d: %v; it is at revision %d, compacted at %d, the log at %d", n.index+1, at,
+			err, kv.Revision(), kv.CompactRevision(), m.compact)
 	default:
 		l.w.count.PastReads++
 		if got, want := pairs(res), m.pairsAt(max(1, at)); !slices.Equal(got, want) {

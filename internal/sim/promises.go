@@ -1,6 +1,10 @@
 package sim
 
-import "go.etcd.io/raft/v3/raftpb"
+import (
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/storage/wal"
+)
 
 // promise is what a node has said to others, over all its lives, and must never take back.
 type promise struct {
@@ -26,4 +30,18 @@ func (c *checker) promised(n *node, m *raftpb.Message) {
 		c.w.violation("node %d votes for %d in term %d, it has voted for %d", n.index+1, m.GetTo(), p.term, p.vote)
 	}
 	p.vote = m.GetTo()
+}
+
+// remembers holds what a node has on its disk once it is open again against what it said before.
+func (c *checker) remembers(n *node) {
+	f, hard, err := wal.OpenHardState(n.fs.Durable())
+	if err != nil {
+		c.w.violation("node %d: hard state on disk after a start: %v", n.index+1, err)
+		return
+	}
+	f.Close()
+	if p := c.promises[n.index]; hard.Term < p.term || hard.Term == p.term && p.vote != 0 && hard.Vote != p.vote {
+		c.w.violation("node %d comes back in term %d with a vote for %d, it has spoken in term %d with a vote for %d", n.index+1,
+			hard.Term, hard.Vote, p.term, p.vote)
+	}
 }

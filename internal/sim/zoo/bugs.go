@@ -45,7 +45,7 @@ var bugs = []Bug{
 	{
 		Name: "skipped-syncdir-current",
 		What: "The name CURRENT is not synced: after a power loss it is missing or names a generation that was deleted, " +
-			"and a node whose log no longer reaches back does not start.",
+			"and the node takes for damage what was only a crash.",
 		Edits: []mutant.Edit{{
 			File: "storage/backend/generation.go",
 			Old: `	if err := g.fs.SyncDir(g.dir); err != nil {
@@ -156,8 +156,9 @@ var bugs = []Bug{
 	},
 	{
 		Name: "apply-not-drained",
-		What: "A snapshot replaces the state from another lane, without waiting for the applies that are queued: these " +
-			"meet a newer state, and the node fails or the applied index goes back.",
+		What: "A snapshot replaces the state from another lane, without waiting for the applies that are queued: two jobs on " +
+			"one state at a time. Where lanes never overlap it does no harm, since applies skip what a newer state has: it is " +
+			"the owner of the file that tells.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/install.go",
 			Old: `	n.applyLane.Do(func() (err error) {
@@ -397,8 +398,8 @@ var bugs = []Bug{
 	},
 	{
 		Name: "replaced-beside-applies",
-		What: "A state that was found damaged is replaced from another lane than the one that applies and flushes: two hands " +
-			"on one file (etcd #20271). The simulator's lanes never overlap, so it is the owner of the file that tells.",
+		What: "A state that was found damaged is replaced from another lane than the one that applies and flushes: two jobs " +
+			"on one file at a time (etcd #20271).",
 		Edits: []mutant.Edit{{
 			File: "raftnode/stateloss.go",
 			Old: `	n.applyLane.Do(func() (err error) {
@@ -653,11 +654,12 @@ var bugs = []Bug{
 			Old:  "	case n.raw != nil && n.raw.BasicStatus().RaftState == raft.StateLeader:\n",
 			New:  "	case n.raw != nil && n.raw.BasicStatus().RaftState <= raft.StateLeader:\n",
 		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/repair_tail"},
 	},
 	{
 		Name: "repair-hole-by-index",
 		What: "Whoever has an entry of the right index fills a hole, whatever its term: the log is patched with another one's " +
-			"history, and logs of one term differ.",
+			"history, and the log is nobody's.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/repairfetch.go",
 			Old:  "err == nil && known == q.GetKnownTerm():\n",
@@ -667,6 +669,7 @@ var bugs = []Bug{
 			Old:  "	case len(p.got) < missing || p.got[missing-1].GetTerm() != p.behind.Term:\n",
 			New:  "	case len(p.got) < missing:\n",
 		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/repair_diverged"},
 	},
 	{
 		Name: "lock-without-its-key",

@@ -4,7 +4,8 @@
 //	go run ./internal/sim/cmd/zoo -bug ack-before-fsync    one
 //
 // Each bug gets seeds 1..2000 or five minutes, whichever is over first, and is found with the first violation or panic on
-// a seed that passes without it. A bug that names a test is found when that test fails. The exit code is 1 when one is not found.
+// a seed that passes without it. A bug that names a test is found when that test fails. The exit code is 1 when one is not
+// found.
 package main
 
 import (
