@@ -82,8 +82,8 @@ func (n *network) deliver(from, to int, b []byte) {
 		return
 	}
 	size := uint64(len(b))
-	if m.GetSnapshotChunk() != nil {
-		size = 0 // bbolt's file, see raftnode's ChunkBytes
+	if m.GetSnapshotChunk() != nil || m.GetSnapshotFailed() != nil {
+		size = 0 // bbolt's file, see raftnode's ChunkBytes, or how long it is, in words
 	}
 	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), size)
 	target.guard(func() { target.raft.Receive(m) })
