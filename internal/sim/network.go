@@ -84,11 +84,11 @@ func (n *network) deliver(from, to int, b []byte) {
 		return
 	}
 	size := uint64(len(b))
-	if c := m.GetSnapshotChunk(); c != nil {
-		if !n.w.piece(n.w.nodes[from], target, c) {
-			return
-		}
-		size = 0 // bbolt's file, see cutPiece
+	if c := m.GetSnapshotChunk(); c != nil && !n.w.piece(n.w.nodes[from], target, c) {
+		return
+	}
+	if m.GetSnapshotChunk() != nil || m.GetSnapshotFailed() != nil {
+		size = 0 // bbolt's file, see cutPiece, or how long it is, in words
 	}
 	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), size)
 	target.guard(func() { target.raft.Receive(m) })

@@ -31,7 +31,7 @@ type node struct {
 	id    uint64
 	rng   *rand.Rand
 
-	fs *memfs.FS
+	fs      *memfs.FS
 	lane    string // whose job runs, "" between jobs
 	booting bool   // the loop does not run yet
 	life    int    // grows at each start; events of an earlier life do nothing
