@@ -270,8 +270,8 @@ func (n *Node) logDamaged(r *logRenewal, tried func()) {
 // renewLog writes the log anew if that is due and the wal lane is free: what memory holds is then what the log holds.
 // Nothing is appended meanwhile.
 func (n *Node) renewLog() {
-	r, now := n.scrub.renew, n.env.Clock.Now()
-	if r == nil || n.appends.busy || n.stopped || n.lost.reason != "" || now < r.notBefore {
+	r := n.scrub.renew
+	if r == nil || n.appends.busy || n.stopped || n.lost.reason != "" || n.env.Clock.Now() < r.notBefore {
 		return
 	}
 	base, entries := n.logToKeep()

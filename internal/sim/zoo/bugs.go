@@ -348,10 +348,10 @@ var bugs = []Bug{
 			"synced: a node forgets what it acknowledged, and an acknowledged write is lost or raft panics.",
 		Edits: []mutant.Edit{{
 			File: "storage/wal/open.go",
-			Old: `	r := new(replay)
+			Old: `	r := newReplay()
 	if err := r.segmentsOf(f, cfg, links, w); err != nil {
 		return`,
-			New: `	r := new(replay)
+			New: `	r := newReplay()
 	var corrupt *CorruptError
 	if err := r.segmentsOf(f, cfg, links, w); err != nil && !errors.As(err, &corrupt) {
 		return`,
