@@ -13,6 +13,7 @@ type Counts struct {
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
 	Losses, SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken            int
+	VotesAhead, VoteTrials                                                               int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -43,7 +44,7 @@ func (c *Counts) numbers() []struct {
 		{"leases granted", &c.LeasesGranted}, {"renewals", &c.Renewals}, {"leases expired", &c.Expiries},
 		{"guarded writes", &c.GuardedWrites},
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
-		{"starts without space", &c.NoRoomToStart},
+		{"starts without space", &c.NoRoomToStart}, {"votes without space", &c.VotesAhead}, {"vote trials", &c.VoteTrials},
 		{"damaged files", &c.Rotted}, {"stale frames", &c.StaleFrames}, {"lost writes", &c.LostWrites},
 		{"writes astray", &c.AstrayWrites}, {"lies exposed", &c.LiesExposed}, {"overloads", &c.Overloads}, {"writes taken in them", &c.OverloadTaken}, {"garbled messages", &c.Garbled}, {"entries lost", &c.Losses}, {"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
 		{"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},

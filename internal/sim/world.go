@@ -32,6 +32,7 @@ type world struct {
 	failure string // the first violation; the run ends with it
 	// squeezed are the nodes whose disks are kept nearly full in a trial.
 	squeezed []*node
+	left     uint64 // on those
 	trouble  plannedTrouble
 }
 
