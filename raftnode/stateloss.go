@@ -231,7 +231,11 @@ func (n *Node) joinState(peer uint64) {
 func (n *Node) damage() string {
 	switch {
 	case n.repair != nil:
-		return n.repair.describe()
+		s := n.repair.describe()
+		if len(n.repair.answers) >= len(n.mem.conf.GetVoters())-1 { // all were asked
+			s += "; if nobody will ever have it, " + n.lastResort()
+		}
+		return s
 	case n.lost.reason == "":
 		return ""
 	case n.fetch != nil:

@@ -13,7 +13,7 @@ type Counts struct {
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired, StaleFrames, LostWrites, AstrayWrites, LiesExposed   int
 	Losses, SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken            int
-	VotesAhead, VoteTrials                                                               int
+	VotesAhead, VoteTrials, Blackouts, ClockSteps                                        int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -36,8 +36,8 @@ func (c *Counts) numbers() []struct {
 		name string
 		n    *int
 	}{
-		{"events", &c.Events}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
-		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
+		{"events", &c.Events}, {"crashes", &c.Crashes}, {"blackouts", &c.Blackouts}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
+		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"clock steps", &c.ClockSteps}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
 		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
 		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
 		{"watch events", &c.WatchEvents}, {"progress notices", &c.WatchNotices},
@@ -91,16 +91,55 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 	}
 }
 
-// What the seeds of make sim must reach at least, or their silence proves little.
+// What the seeds of make sim must come across at least, or their silence proves little: the CI column of the fault matrix
+// (docs/reliability.md), for that many seeds. Fewer seeds need proportionally less, but for the last two.
 const (
+	floorSeeds       = 3000
 	floorRoleChanges = 100 // of each kind
-	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
-	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
+	floorFaultPoints = 75  // different operations that a crash struck
 )
 
-// Thin says what the counts have too little of, nothing if all is well.
-func (c *Counts) Thin() []string {
+// floors are the rows of the fault matrix whose faults come at random.
+var floors = []struct {
+	row  int
+	what string
+	want int
+	got  func(*Counts) int
+}{
+	{2, "duplicates", 100_000, func(c *Counts) int { return c.Duplicates }},
+	{3, "partitions", 5_000, func(c *Counts) int { return c.Partitions }},
+	{4, "clogged links", 3_000, func(c *Counts) int { return c.Clogs }},
+	{5, "messages damaged or forged", 100_000, func(c *Counts) int { return c.Garbled }},
+	{6, "crashes", 10_000, func(c *Counts) int { return c.Crashes }},
+	{8, "power cuts of all nodes together", 500, func(c *Counts) int { return c.Blackouts }},
+	{9, "pauses", 3_000, func(c *Counts) int { return c.Pauses }},
+	{10, "steps of wall clocks", 1_000, func(c *Counts) int { return c.ClockSteps }},
+	{13, "full disks", 500, func(c *Counts) int { return c.Fulls }},
+	{13, "votes of nodes without space", 100, func(c *Counts) int { return c.VotesAhead }},
+	{14, "stalls", 500, func(c *Counts) int { return c.Stalls + c.Hangs }},
+	{15, "damaged files", 800, func(c *Counts) int { return c.Rotted }},
+	{15, "repaired nodes", 900, func(c *Counts) int { return c.Repaired }},
+	{17, "writes lost or astray, stale frames", 2_000, func(c *Counts) int { return c.LostWrites + c.AstrayWrites + c.StaleFrames }},
+	{17, "sectors of them that a power cut exposed", 800, func(c *Counts) int { return c.LiesExposed }},
+	{18, "entries damaged on a quorum or everywhere", 100, func(c *Counts) int { return c.Losses }},
+	{20, "pieces of snapshots with trouble", 1_000, func(c *Counts) (n int) {
+		for _, k := range c.Pieces {
+			n += k
+		}
+		return n
+	}},
+	{20, "snapshots within 1 s of another", 30, func(c *Counts) int { return c.QuickSnapshots }},
+	{24, "overloads", 100, func(c *Counts) int { return c.Overloads }},
+}
+
+// Thin says what the counts of that many seeds have too little of, nothing if all is well.
+func (c *Counts) Thin(seeds int) []string {
 	var thin []string
+	for _, f := range floors {
+		if want, n := f.want*seeds/floorSeeds, f.got(c); n < want {
+			thin = append(thin, fmt.Sprintf("row %d of the fault matrix: %d %s, want %d", f.row, n, f.what, want))
+		}
+	}
 	for _, change := range []string{
 		"StateFollower to StatePreCandidate", "StatePreCandidate to StateCandidate", "StatePreCandidate to StateFollower",
 		"StateCandidate to StateLeader", "StateCandidate to StateFollower", "StateCandidate to StatePreCandidate",
@@ -113,8 +152,14 @@ func (c *Counts) Thin() []string {
 	if n := len(c.CrashedAt); n < floorFaultPoints {
 		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
 	}
-	if c.Repaired < floorRepairs {
-		thin = append(thin, fmt.Sprintf("%d damaged nodes were repaired, want %d", c.Repaired, floorRepairs))
+	for pieces := 1; pieces <= maxPieces; pieces++ {
+		for number := 1; number <= pieces; number++ {
+			for t := pieceLost; t < pieceTroubles; t++ {
+				if what := pieceKey(number, pieces, t); c.Pieces[what] == 0 {
+					thin = append(thin, "never with a piece of a snapshot: "+what)
+				}
+			}
+		}
 	}
 	return thin
 }

@@ -111,6 +111,7 @@ func (w *world) run() {
 	w.planHang()
 	w.planRot()
 	w.planLies()
+	w.planBlackout()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -260,6 +261,18 @@ func (w *world) planCrash() {
 	})
 }
 
+// planBlackout cuts the power of all nodes at once.
+func (w *world) planBlackout() {
+	w.every(w.opt.BlackoutEvery, func() {
+		w.count.Blackouts++
+		for _, n := range w.nodes {
+			if n.raft != nil {
+				n.crash(true)
+			}
+		}
+	})
+}
+
 // strike crashes a node that is up: now, or at one of its next file operations.
 func (w *world) strike(n *node, power bool) {
 	switch {
@@ -304,6 +317,7 @@ func (w *world) planStall() {
 func (w *world) planSteps() {
 	if w.opt.WallSteps {
 		w.every(5*time.Second, func() {
+			w.count.ClockSteps++
 			w.nodes[w.rng.IntN(len(w.nodes))].step = time.Duration(w.rng.Int64N(int64(2*time.Hour))) - time.Hour
 		})
 	}
