@@ -42,6 +42,7 @@ type appendQueue struct {
 	sealed     bool          // the last frame has its evidence behind it
 	// blocked repeats the write that found no space; nil if none waits. busy is set while it does.
 	blocked func()
+	ahead   ahead // of the write that waits
 }
 
 func (q *appendQueue) push(m *raftpb.Message) {
@@ -105,6 +106,7 @@ func (w *appendWork) add(m *raftpb.Message) {
 
 // startAppend gives the wal lane its next write, if it is free and there is one.
 func (n *Node) startAppend() {
+	n.voteAhead()
 	n.renewLog()
 	for !n.appends.busy && len(n.appends.msgs) > 0 && !n.stopped {
 		w := n.appends.take()
@@ -123,7 +125,7 @@ func (n *Node) startAppend() {
 
 // hardChanged compares with what is durable: the loop's copy is updated after each save.
 func (n *Node) hardChanged(w appendWork) bool {
-	return w.term != 0 && (w.term != n.mem.hard.GetTerm() || w.vote != n.mem.hard.GetVote())
+	return newer(w.term, w.vote, n.mem.hard.GetTerm(), n.mem.hard.GetVote())
 }
 
 func (n *Node) write(w appendWork) {
@@ -142,10 +144,12 @@ func (n *Node) write(w appendWork) {
 			return
 		}
 		if errors.Is(err, env.ErrNoSpace) {
+			w.responses = n.appends.ahead.takeVotes(w.responses)
 			n.waitForSpace(func() { n.write(w) }) // and all others behind it
+			n.voteAhead()
 			return
 		}
-		n.appends.busy, n.appends.blocked = false, nil
+		n.appends.busy, n.appends.blocked, n.appends.ahead = false, nil, ahead{}
 		n.appends.idleFrom = n.env.Clock.Now()
 		if err != nil {
 			n.fail(fmt.Errorf("write-ahead log: %w", err))
@@ -189,7 +193,7 @@ func (d *disk) write(f env.FS, w appendWork, reset *wal.Snapshot) error {
 }
 
 func (d *disk) saveHard(w appendWork) error {
-	if w.term == 0 || (w.term == d.hard.Term && w.vote == d.hard.Vote) {
+	if !newer(w.term, w.vote, d.hard.Term, d.hard.Vote) {
 		return nil
 	}
 	next := wal.HardState{Term: w.term, Vote: w.vote, BootEpoch: d.hard.BootEpoch}
@@ -204,8 +208,7 @@ func (d *disk) saveHard(w appendWork) error {
 func (n *Node) appended(w appendWork) {
 	n.mem.append(w.entries)
 	if w.term != 0 {
-		n.mem.setHard(w.term, w.vote, w.commit)
-		n.term = max(n.term, w.term)
+		n.promised(w.term, w.vote, w.commit)
 	}
 	for _, m := range w.responses {
 		n.route(m)

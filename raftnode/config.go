@@ -77,6 +77,8 @@ type Config struct {
 	// MaxPendingBytes bounds the same queues in bytes. Default 64 MiB.
 	MaxPendingBytes int
 
+	// Dir is what operators call the data directory, for the commands in messages. Default "DIR".
+	Dir     string
 	Backend backend.Options
 	// ProgressInterval is the time between two progress notices to a watcher that wants them and has nothing else to hear;
 	// up to a tenth is added at random. Default 10 min.
@@ -161,6 +163,7 @@ const (
 )
 
 func (c *Config) validate() error {
+	def(&c.Dir, "DIR")
 	def(&c.Tick, defaultTick)
 	def(&c.ElectionTicks, defaultElectionTicks)
 	def(&c.RequestTimeout, requestTimeoutBase+requestTimeoutElections*c.electionTimeout())

@@ -190,3 +190,69 @@ func TestInterruptedInstallOfRottenState(t *testing.T) {
 	}
 	converge(t, c)
 }
+
+// TestRepairInterrupted crashes a node with a hole in its log at every file operation between its start and the end of the
+// repair. It never takes what is left for all there was, and comes back whole.
+func TestRepairInterrupted(t *testing.T) {
+	crashAtEach(t, func(t *testing.T, op int, power bool) bool {
+		c := newCluster(t, 3, raftnode.Config{SegmentBytes: 8 << 10})
+		c.tick(10, c.nodes...)
+		c.node(1).fill(20, 200)
+		n := c.node(3)
+		n.crash(false)
+		n.fs.Rot("wal/0000000000000002.log", 2500, 20, func(p []byte) { clear(p) })
+		n.crashAt = op
+		n.open()
+		c.tick(1, c.up()...)
+		crashed := n.raft == nil
+		if crashed {
+			n.crash(power)
+			n.open()
+			c.settle()
+			if s := n.stat; !s.Restoring && s.Last < 22 {
+				t.Errorf("the log ends at index %d, after damage below its end at 22", s.Last)
+			}
+		}
+		n.crashAt = 0
+		converge(t, c)
+		c.take()
+		if n.fill(1, 10) == 0 || n.stat.Damage != "" {
+			t.Errorf("node 3 takes no write: %s, %s", n.stat.Damage, c.take())
+		}
+		return crashed
+	})
+}
+
+// TestLifeInterrupted crashes a follower at every file operation of an ordinary stretch of its life: entries over several
+// segments, commits of the state, a seal, a compaction of the log. What it acknowledged it still has.
+func TestLifeInterrupted(t *testing.T) {
+	crashAtEach(t, func(t *testing.T, op int, power bool) bool {
+		c := newCluster(t, 3, raftnode.Config{SegmentBytes: 2 << 10, SnapshotEntries: 10, CatchUpEntries: 3})
+		c.tick(10, c.nodes...)
+		n := c.node(3)
+		n.crashAt = op
+		acked := 0
+		for range 3 {
+			acked += c.node(1).fill(8, 150)
+			c.tick(2, c.up()...)
+		}
+		crashed := n.raft == nil
+		held := n.stat.Last
+		if crashed {
+			n.crash(power)
+			n.expectSound()
+			n.open()
+			c.settle()
+			if n.stat.Last < held {
+				t.Errorf("the log ends at index %d, it was durable up to %d", n.stat.Last, held)
+			}
+		}
+		n.crashAt = 0
+		converge(t, c)
+		c.take()
+		if acked != 24 || n.fill(1, 10) == 0 {
+			t.Errorf("%d of 24 writes were acknowledged by the others, and node 3 takes one or not: %s", acked, c.take())
+		}
+		return crashed
+	})
+}

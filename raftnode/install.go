@@ -74,10 +74,12 @@ func (n *Node) install(w appendWork) {
 		return n.disk.write(n.env.FS, w, &reset)
 	}, func(err error) {
 		if errors.Is(err, env.ErrNoSpace) {
+			w.responses = n.appends.ahead.takeVotes(w.responses)
 			n.waitForSpace(func() { n.install(w) })
+			n.voteAhead()
 			return
 		}
-		n.appends.blocked = nil
+		n.appends.blocked, n.appends.ahead = nil, ahead{}
 		if err != nil {
 			n.installed(fmt.Errorf("write-ahead log: %w", err), nil)
 			return

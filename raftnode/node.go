@@ -266,6 +266,9 @@ func (n *Node) receiveRaft(m *raftpb.Message) {
 	if m.GetType() == raftpb.MsgTimeoutNow && (n.stall.length > 0 || n.lost.reason != "") {
 		return // it cannot lead; who asked will ask another
 	}
+	if m.GetType() == raftpb.MsgApp && n.appends.blocked != nil && !n.leads() {
+		return // the disk has no room for more; see ahead.go
+	}
 	n.leases.sawEntries(m)
 	// An error means a message from a node that is not (or no longer) a peer: raft ignores it and so do we.
 	_ = n.raw.Step(m)
@@ -314,7 +317,11 @@ func (n *Node) tick() {
 	n.stopTick = n.env.Clock.After(n.cfg.Tick, n.tick)
 	now := n.env.Clock.Now()
 	n.tickStall()
-	if n.raw != nil && !n.standsStill() {
+	switch {
+	case n.raw == nil:
+	case n.standsStill():
+		n.forgetSilentLeader(now)
+	default:
 		n.raw.Tick()
 	}
 	n.pending.expire(now, n.timeoutError)

@@ -167,8 +167,8 @@ func (n *Node) prepareRepair(p *logRepair) error {
 	}
 	n.mem.setHard(n.disk.hard.Term, n.disk.hard.Vote, p.from.Index)
 	if p.peer = n.nextPeer(n.self.Member); p.peer == 0 {
-		return fmt.Errorf("%s; there is no other member to fetch it from: nothing was changed on disk, restore this node from "+
-			"a backup", p.missing())
+		return fmt.Errorf("%s; there is no other member to fetch it from, and nothing was changed on disk: restore this node "+
+			"from a backup, or %s", p.missing(), n.lastResort())
 	}
 	n.repair = p
 	n.logger.Warn("taking no part in the cluster until the log is repaired", "missing", p.missing())
@@ -266,6 +266,11 @@ func (p *logRepair) missing() string {
 		what += "; where the log ended is not known"
 	}
 	return what
+}
+
+// lastResort is how to go on without what is lost. There is one way to accept a loss, whoever has it to accept.
+func (n *Node) lastResort() string {
+	return fmt.Sprintf("see what would be lost without it: quorumctl recover %s --plan", n.cfg.Dir)
 }
 
 // describe says what is missing and who was asked.

@@ -259,7 +259,11 @@ func (n *Node) joinState(peer uint64) {
 func (n *Node) damage() string {
 	switch {
 	case n.repair != nil:
-		return n.repair.describe()
+		s := n.repair.describe()
+		if len(n.repair.answers) >= len(n.mem.conf.GetVoters())-1 { // all were asked
+			s += "; if nobody will ever have it, " + n.lastResort()
+		}
+		return s
 	case n.lost.reason == "" && n.scrub.renew != nil && n.scrub.renew.serious && n.scrub.renew.confirmed:
 		return n.scrub.renew.what + "; the log is about to be written anew from memory"
 	case n.lost.reason == "":

@@ -132,6 +132,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		SnapshotEntries:  s.cfg.SnapshotCount,
 		CatchUpEntries:   s.cfg.SnapshotCatchUpEntries,
 		BallastBytes:     s.cfg.DiskBallastBytes,
+		Dir:              s.cfg.DataDir,
 		ScrubRate:        s.cfg.scrubRate(),
 		ScrubInterval:    s.cfg.ScrubInterval,
 		CheckInterval:    s.cfg.CorruptCheckTime,

@@ -15,6 +15,7 @@ type Counts struct {
 	SyncErrors, WriteErrors, EndedByError                                                int
 	StaleFrames, LostWrites, AstrayWrites, LiesExposed, Losses                           int
 	SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken                    int
+	VotesAhead, VoteTrials, Blackouts, ClockSteps                                        int
 	Twisted, Diverged, Rebuilt, Withdrawn                                                int
 	AckedWrites, AckedReads, PastReads, UnknownOutcomes, FailedWrites                    int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
@@ -38,8 +39,8 @@ func (c *Counts) numbers() []struct {
 		name string
 		n    *int
 	}{
-		{"events", &c.Events}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
-		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
+		{"events", &c.Events}, {"crashes", &c.Crashes}, {"blackouts", &c.Blackouts}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
+		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"clock steps", &c.ClockSteps}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
 		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
 		{"reads of the past", &c.PastReads},
 		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
@@ -47,7 +48,7 @@ func (c *Counts) numbers() []struct {
 		{"leases granted", &c.LeasesGranted}, {"renewals", &c.Renewals}, {"leases expired", &c.Expiries},
 		{"guarded writes", &c.GuardedWrites},
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
-		{"starts without space", &c.NoRoomToStart},
+		{"starts without space", &c.NoRoomToStart}, {"votes without space", &c.VotesAhead}, {"vote trials", &c.VoteTrials},
 		{"damaged files", &c.Rotted}, {"unreadable of these", &c.Unreadable}, {"found while running", &c.FoundRunning},
 		{"repaired nodes", &c.Repaired}, {"scrub passes", &c.ScrubPasses}, {"found by scrubs", &c.Scrubbed},
 		{"failed syncs", &c.SyncErrors}, {"failed writes", &c.WriteErrors}, {"ended by the disk", &c.EndedByError},
@@ -103,22 +104,60 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 // intact tells whether no disk and no memory has lied yet.
 func (c *Counts) intact() bool { return c.Rotted+c.LostWrites+c.AstrayWrites+c.Twisted == 0 }
 
-// What the seeds of make sim must reach at least, or their silence proves little.
+// What the seeds of make sim must come across at least, or their silence proves little: the CI column of the fault matrix
+// (docs/reliability.md), for that many seeds. Fewer seeds need proportionally less, but for the last two.
 const (
+	floorSeeds       = 3000
 	floorRoleChanges = 100 // of each kind
-	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
-	floorDiverged    = 500 // nodes that were found and rebuilt; 1,000 seeds reach about 1,400
-	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
-
-	floorScrubbed    = 2000 // damage found by scrubs; 1,000 seeds reach about 4,900
-	floorUnreadable  = 200  // sectors; about 500
-	floorSyncErrors  = 1000 // about 2,400
-	floorWriteErrors = 600  // about 1,500
+	floorFaultPoints = 75  // different operations that a crash struck
 )
 
-// Thin says what the counts have too little of, nothing if all is well.
-func (c *Counts) Thin() []string {
+// floors are the rows of the fault matrix whose faults come at random.
+var floors = []struct {
+	row  int
+	what string
+	want int
+	got  func(*Counts) int
+}{
+	{2, "duplicates", 100_000, func(c *Counts) int { return c.Duplicates }},
+	{3, "partitions", 5_000, func(c *Counts) int { return c.Partitions }},
+	{4, "clogged links", 3_000, func(c *Counts) int { return c.Clogs }},
+	{5, "messages damaged or forged", 100_000, func(c *Counts) int { return c.Garbled }},
+	{6, "crashes", 10_000, func(c *Counts) int { return c.Crashes }},
+	{8, "power cuts of all nodes together", 500, func(c *Counts) int { return c.Blackouts }},
+	{9, "pauses", 3_000, func(c *Counts) int { return c.Pauses }},
+	{10, "steps of wall clocks", 1_000, func(c *Counts) int { return c.ClockSteps }},
+	{11, "failed syncs", 3_000, func(c *Counts) int { return c.SyncErrors }},
+	{12, "failed writes", 1_800, func(c *Counts) int { return c.WriteErrors }},
+	{12, "unreadable sectors", 600, func(c *Counts) int { return c.Unreadable }},
+	{13, "full disks", 500, func(c *Counts) int { return c.Fulls }},
+	{13, "votes of nodes without space", 100, func(c *Counts) int { return c.VotesAhead }},
+	{14, "stalls", 500, func(c *Counts) int { return c.Stalls + c.Hangs }},
+	{15, "damaged files", 800, func(c *Counts) int { return c.Rotted }},
+	{15, "repaired nodes", 900, func(c *Counts) int { return c.Repaired }},
+	{15, "times a scrub found damage", 6_000, func(c *Counts) int { return c.Scrubbed }},
+	{16, "states that differed from the log, found and rebuilt", 1_500, func(c *Counts) int { return c.Rebuilt }},
+	{17, "writes lost or astray, stale frames", 2_000, func(c *Counts) int { return c.LostWrites + c.AstrayWrites + c.StaleFrames }},
+	{17, "sectors of them that a power cut exposed", 800, func(c *Counts) int { return c.LiesExposed }},
+	{18, "entries damaged on a quorum or everywhere", 100, func(c *Counts) int { return c.Losses }},
+	{20, "pieces of snapshots with trouble", 1_000, func(c *Counts) (n int) {
+		for _, k := range c.Pieces {
+			n += k
+		}
+		return n
+	}},
+	{20, "snapshots within 1 s of another", 30, func(c *Counts) int { return c.QuickSnapshots }},
+	{24, "overloads", 100, func(c *Counts) int { return c.Overloads }},
+}
+
+// Thin says what the counts of that many seeds have too little of, nothing if all is well.
+func (c *Counts) Thin(seeds int) []string {
 	var thin []string
+	for _, f := range floors {
+		if want, n := f.want*seeds/floorSeeds, f.got(c); n < want {
+			thin = append(thin, fmt.Sprintf("row %d of the fault matrix: %d %s, want %d", f.row, n, f.what, want))
+		}
+	}
 	for _, change := range []string{
 		"StateFollower to StatePreCandidate", "StatePreCandidate to StateCandidate", "StatePreCandidate to StateFollower",
 		"StateCandidate to StateLeader", "StateCandidate to StateFollower", "StateCandidate to StatePreCandidate",
@@ -131,19 +170,13 @@ func (c *Counts) Thin() []string {
 	if n := len(c.CrashedAt); n < floorFaultPoints {
 		thin = append(thin, fmt.Sprintf("crashes struck %d different operations, want %d", n, floorFaultPoints))
 	}
-	for _, at := range []struct {
-		n, least int
-		what     string
-	}{
-		{c.Repaired, floorRepairs, "damaged nodes were repaired"},
-		{c.Rebuilt, floorDiverged, "nodes that had diverged were rebuilt"},
-		{c.Scrubbed, floorScrubbed, "times a scrub found damage"},
-		{c.Unreadable, floorUnreadable, "sectors could not be read"},
-		{c.SyncErrors, floorSyncErrors, "syncs failed"},
-		{c.WriteErrors, floorWriteErrors, "writes failed"},
-	} {
-		if at.n < at.least {
-			thin = append(thin, fmt.Sprintf("%d %s, want %d", at.n, at.what, at.least))
+	for pieces := 1; pieces <= maxPieces; pieces++ {
+		for number := 1; number <= pieces; number++ {
+			for t := pieceLost; t < pieceTroubles; t++ {
+				if what := pieceKey(number, pieces, t); c.Pieces[what] == 0 {
+					thin = append(thin, "never with a piece of a snapshot: "+what)
+				}
+			}
 		}
 	}
 	return thin

@@ -118,6 +118,9 @@ func (w *world) expectLoss(index uint64) {
 			w.violation("entry %d is damaged on every node, and node %d serves (%t) or does not say so: %q", index, n.index+1,
 				n.view != nil, n.stat.Damage)
 		}
+		if want := fmt.Sprintf("quorumctl recover n%d --plan", n.index+1); !strings.Contains(n.stat.Damage, want) {
+			w.violation("node %d does not say how to go on without entry %d: %q", n.index+1, index, n.stat.Damage)
+		}
 		for _, o := range w.nodes {
 			if o != n && !strings.Contains(n.stat.Damage, fmt.Sprintf("member %x:", o.id)) {
 				w.violation("node %d does not say that it asked node %d: %q", n.index+1, o.index+1, n.stat.Damage)

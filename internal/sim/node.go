@@ -106,6 +106,7 @@ func (n *node) config(life int) raftnode.Config {
 	return raftnode.Config{
 		ClusterID:       1,
 		MemberID:        n.id,
+		Dir:             fmt.Sprintf("n%d", n.index+1),
 		Members:         n.w.members,
 		HastenElection:  n.w.opt.HastenElection,
 		SnapshotEntries: n.w.opt.SnapshotEntries,

@@ -47,6 +47,7 @@ type Options struct {
 	LieEvery           time.Duration // mean time between writes that are lost, or performed elsewhere; 0: none
 	Overload           bool          // more writes come at once than nodes may hold, at the end
 	MaxPendingBytes    int           // bound of the bytes of waiting writes on a node; 0: the default
+	BlackoutEvery      time.Duration // mean time between power cuts of all nodes together; 0: none
 	Garble             float64       // share of messages that come damaged or forged
 	Pieces             int           // in which a snapshot travels
 	PieceTrouble       float64       // share of pieces that get lost, or with which the receiver or the sender dies
@@ -146,9 +147,12 @@ func Draw(rng *rand.Rand) Options {
 	if rng.IntN(10) == 0 {
 		o.Overload, o.MaxPending, o.MaxPendingBytes = true, 1+rng.IntN(overloadPending), overloadBytes
 	}
-	o.Pieces = 1 + rng.IntN(4)
+	o.Pieces = 1 + rng.IntN(maxPieces)
 	if rng.IntN(3) == 0 {
 		o.Garble = rng.Float64() * 0.1
+	}
+	if rng.IntN(6) == 0 {
+		o.BlackoutEvery = between(5*time.Second, 30*time.Second)
 	}
 	if coin() {
 		o.PieceTrouble = rng.Float64() * 0.4

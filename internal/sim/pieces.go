@@ -11,6 +11,9 @@ import (
 // A snapshot travels in pieces. How long bbolt's file is is no part of the seed, so the number of pieces is: the network
 // hands out as much of what a node sends as makes that many of the whole.
 
+// maxPieces is the largest number of pieces.
+const maxPieces = 4
+
 // cutPiece returns the part of a piece of a snapshot that goes over the network.
 func (n *network) cutPiece(m *peerpb.Message) *peerpb.Message {
 	c, pieces := m.GetSnapshotChunk(), uint64(n.w.opt.Pieces)
@@ -45,6 +48,11 @@ func (t pieceTrouble) String() string {
 	return [...]string{"taken", "piece lost", "receiver dies", "sender dies"}[t]
 }
 
+// pieceKey names trouble in the counts.
+func pieceKey(number, of int, t pieceTrouble) string {
+	return fmt.Sprintf("%d of %d: %s", number, of, t)
+}
+
 // piece lets trouble come with a piece of a snapshot that arrives. It tells whether the piece goes on to its target.
 func (w *world) piece(from, to *node, c *peerpb.SnapshotChunk) bool {
 	size := (c.GetTotal() + uint64(w.opt.Pieces) - 1) / uint64(w.opt.Pieces)
@@ -59,7 +67,7 @@ func (w *world) piece(from, to *node, c *peerpb.SnapshotChunk) bool {
 	if t == pieceTaken {
 		return true
 	}
-	w.count.Pieces[fmt.Sprintf("%d of %d: %s", number, w.opt.Pieces, t)]++
+	w.count.Pieces[pieceKey(number, w.opt.Pieces, t)]++
 	w.trace.event(w.queue.now, to.index+1, t.String(), uint64(number))
 	switch t {
 	case receiverDies:

@@ -30,7 +30,12 @@ func (c *checker) sent(n *node, m *peerpb.Message) {
 			return
 		}
 		c.promised(n, r)
-		if c.replies++; c.replies%durabilitySample == 0 && c.w.failure == "" && !n.lying {
+		// What a node says while a write to its log waits is worth a look each time: votes may, acknowledgements may not.
+		stalled := n.stat.DiskStall > 0
+		if stalled && r.GetType() == raftpb.MsgVoteResp {
+			c.w.count.VotesAhead++
+		}
+		if c.replies++; (stalled || c.replies%durabilitySample == 0) && c.w.failure == "" && !n.lying {
 			c.w.count.DurabilityChecks++
 			c.backed(n, r)
 		}

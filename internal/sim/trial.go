@@ -16,6 +16,7 @@ const (
 	stallLimit  = 2500 * time.Millisecond // until writes go on that the leader's disk held up
 	hangLimit   = time.Second             // for a few writes beside a follower's disk that hangs
 	fullLimit   = 5 * time.Second         // until all know of a full disk, and until writes are accepted again
+	voteLimit   = 8 * time.Second         // until another leads: some election timeouts, for who has no space must miss the old one first
 	trialHops   = 20                      // messages, one after the other, that a bound allows for
 	trialWrites = 4
 )
@@ -37,6 +38,9 @@ func (w *world) trials() {
 	}
 	if w.opt.FullEvery > 0 {
 		w.fullTrial()
+		if len(w.nodes) == 3 && !w.opt.CopyOnWrite {
+			w.voteTrial()
+		}
 	}
 	if w.opt.Overload {
 		w.overloadTrial()
@@ -58,7 +62,7 @@ func (w *world) within(limit time.Duration, done func() bool, what string) {
 	limit += time.Duration(float64(limit)*w.opt.Drift) + trialHops*w.opt.DelayMean
 	for end := w.queue.now + limit; w.failure == "" && !done(); w.count.Events++ {
 		for _, n := range w.squeezed {
-			n.fs.SetCapacity(n.fs.Used() + ballastBytes)
+			n.fs.SetCapacity(n.fs.Used() + w.left)
 		}
 		if !w.queue.step(end) {
 			break
@@ -149,6 +153,7 @@ func (w *world) settled() bool {
 // are refused with the right error, reads and deletes are not, and when there is space again writes are accepted.
 func (w *world) fullTrial() {
 	all, one := w.rng.IntN(3) == 0, w.rng.IntN(len(w.nodes))
+	w.left = ballastBytes
 	for i, n := range w.nodes {
 		if all || i == one {
 			w.count.Fulls++
@@ -172,6 +177,38 @@ func (w *world) fullTrial() {
 	}
 	w.squeezed = nil
 	w.within(fullLimit, w.writes(1, nil), "disks have space again, and no write was accepted")
+}
+
+// voteTrial fills a follower's disk until its log waits, and takes the leader away: the third node is elected, with the
+// vote of the one that can take nothing but votes. With three nodes it has no other.
+func (w *world) voteTrial() {
+	w.within(fullLimit, func() bool { return w.leaderNode() != nil && w.settled() }, "no leader that all follow")
+	if w.failure != "" {
+		return
+	}
+	lead := w.leaderNode()
+	full := w.nodes[(lead.index+1+w.rng.IntN(2))%3]
+	third := w.nodes[3-lead.index-full.index]
+	w.trace.event(w.queue.now, full.index+1, "trial: no space for the log")
+	w.squeezed, w.left = []*node{full}, 0
+	for i := 0; i < 2*shortSegmentBytes/64 && full.stat.DiskStall == 0 && w.failure == ""; i++ {
+		w.answered(lead, opDelete)
+	}
+	w.runUntil(w.queue.now+2*time.Second, func() bool { return full.stat.DiskStall > 0 }) // it takes a second to be called so
+	if full.stat.DiskStall > 0 && lead.stat.Leader == lead.id && w.failure == "" {
+		w.count.VoteTrials++
+		lead.frozen = true
+		lead.crash(false)
+		w.within(voteLimit, func() bool { return third.stat.Leader == third.id }, "a vote was needed of a node without space for its log")
+		lead.frozen = false
+		if w.failure == "" {
+			lead.start()
+		}
+	}
+	full.free()
+	w.squeezed = nil
+	w.within(fullLimit+voteLimit, w.writes(1, nil), "the disk has space again, and no write was accepted")
+	w.within(fullLimit, w.settled, "the disk has space again, and the nodes did not catch up")
 }
 
 // answered carries out an operation, once there is room for it among those that wait.

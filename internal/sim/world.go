@@ -33,6 +33,7 @@ type world struct {
 	failure string // the first violation; the run ends with it
 	// squeezed are the nodes whose disks are kept nearly full in a trial.
 	squeezed []*node
+	left     uint64 // on those
 	trouble  plannedTrouble
 }
 
@@ -113,6 +114,7 @@ func (w *world) run() {
 	w.planLies()
 	w.planTwist()
 	w.planDiskErrors()
+	w.planBlackout()
 	w.runUntil(w.opt.Faulty, func() bool { return false })
 	w.healCore()
 	w.check.demandProgress()
@@ -267,6 +269,18 @@ func (w *world) planCrash() {
 	})
 }
 
+// planBlackout cuts the power of all nodes at once.
+func (w *world) planBlackout() {
+	w.every(w.opt.BlackoutEvery, func() {
+		w.count.Blackouts++
+		for _, n := range w.nodes {
+			if n.raft != nil {
+				n.crash(true)
+			}
+		}
+	})
+}
+
 // strike crashes a node that is up: now, or at one of its next file operations.
 func (w *world) strike(n *node, power bool) {
 	switch {
@@ -311,6 +325,7 @@ func (w *world) planStall() {
 func (w *world) planSteps() {
 	if w.opt.WallSteps {
 		w.every(5*time.Second, func() {
+			w.count.ClockSteps++
 			w.nodes[w.rng.IntN(len(w.nodes))].step = time.Duration(w.rng.Int64N(int64(2*time.Hour))) - time.Hour
 		})
 	}

@@ -343,6 +343,35 @@ var bugs = []Bug{
 		}},
 	},
 	{
+		Name: "full-disk-silent-voter",
+		What: "Votes wait behind a write to the log that waits for space: with one node of three gone and another's disk full, " +
+			"nobody leads.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/ahead.go",
+			Old:  "if q.blocked == nil || a.busy",
+			New:  "if true || a.busy",
+		}},
+	},
+	{
+		Name: "vote-ahead-unsaved",
+		What: "A vote that goes ahead of a write without space is not saved: it does not survive a crash.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/ahead.go",
+			Old:  "return n.disk.saveHard(w)",
+			New:  "return nil",
+		}},
+	},
+	{
+		Name: "ack-ahead-of-log",
+		What: "What goes ahead of a write without space are not only votes but also acknowledgements, of entries that are nowhere: " +
+			"a node confirms what it does not hold.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/ahead.go",
+			Old:  "vote := m.GetType() == raftpb.MsgVoteResp",
+			New:  "vote := m.GetType() == raftpb.MsgAppResp || m.GetType() == raftpb.MsgVoteResp",
+		}},
+	},
+	{
 		Name: "damage-is-torn",
 		What: "The log ends before the first damage, as if that were a torn write, although what comes after proves that it was " +
 			"synced: a node forgets what it acknowledged, and an acknowledged write is lost or raft panics.",

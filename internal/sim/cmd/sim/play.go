@@ -50,7 +50,7 @@ func runAll(o options, out io.Writer) (failed int, err error) {
 	case !o.seeds.one():
 		sum.print(out, time.Since(start), o.coverage)
 	}
-	if thin := sum.Counts.Thin(); o.floor && len(thin) > 0 {
+	if thin := sum.Counts.Thin(sum.Seeds); o.floor && len(thin) > 0 {
 		return sum.Failed, fmt.Errorf("the seeds came across too little: %s", strings.Join(thin, "; "))
 	}
 	return sum.Failed, nil
