@@ -10,18 +10,23 @@ import (
 type promise struct {
 	term uint64 // the newest in which it acknowledged or voted
 	vote uint64 // whom it voted for in it, 0 nobody
+	life int    // the one in which it first spoke in that term
 }
 
 // promised holds an acknowledgement or a vote against what the same node said before, whatever crashes and damage to one
 // copy of its hard state lay in between.
 func (c *checker) promised(n *node, m *raftpb.Message) {
 	p := &c.promises[n.index]
+	// A vote may overtake an acknowledgement that waits for space (raftnode's voteAhead): the network might have done the same.
+	if late := m.GetType() == raftpb.MsgAppResp && p.life == n.life; m.GetTerm() < p.term && late {
+		return
+	}
 	if m.GetTerm() < p.term {
 		c.w.violation("node %d sends %s of term %d, it has spoken in term %d before", n.index+1, m.GetType(), m.GetTerm(), p.term)
 		return
 	}
 	if m.GetTerm() > p.term {
-		*p = promise{term: m.GetTerm()}
+		*p = promise{term: m.GetTerm(), life: n.life}
 	}
 	if m.GetType() != raftpb.MsgVoteResp {
 		return

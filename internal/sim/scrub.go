@@ -83,7 +83,7 @@ func (n *node) isWhole() {
 	}
 	n.rotten = "" // if the file is still the same, nothing uses what was damaged in it
 	if n.healed(); n.hurt || n.rottenLog != nil {
-		n.w.violation("node %d: still damaged after a scrub: %v", n.index+1, n.rottenLog)
+		n.w.violation("node %d: still damaged after a scrub: %v, %+v", n.index+1, n.rottenLog, n.stat)
 	}
 }
 

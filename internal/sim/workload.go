@@ -33,6 +33,7 @@ type operation struct {
 	deleted     bool   // delete only: there was something to delete
 	got         string
 	puts        int    // many puts only: how many
+	excused     bool   // the node that answered has diverged: what it read may be wrong
 	pastKey     string // txn at a past revision only: what it reads, and when
 	past        int64
 }
@@ -143,7 +144,10 @@ func (l *workload) send(n *node, op *operation, then func()) {
 		panic(err)
 	}
 	p := &raftnode.Proposal{Request: b, Done: func(r apply.Response, err error) {
-		done(func() { l.writeDone(op, r, err) })
+		done(func() {
+			op.excused = n.twist.index > 0
+			l.writeDone(op, r, err)
+		})
 	}}
 	n.guard(func() { n.raft.Propose(p) })
 }

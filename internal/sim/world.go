@@ -209,8 +209,8 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
-		if n.raft != nil && n.lying {
-			n.crash(true) // what it has in memory hides what is on its disk, and a scrub may read that
+		if n.lying {
+			n.crash(true) // what the system has in memory hides what is on the disk, and a scrub may read that
 		}
 		if n.raft == nil && w.failure == "" {
 			n.start()
