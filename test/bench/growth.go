@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +34,6 @@ type point struct {
 // panel is one figure of one of a point's rows.
 type panel struct {
 	title, row, figure, axis string
-	unit                     func(float64) string
 	scale                    float64 // what the figure is multiplied with; 0 is 1
 }
 
@@ -87,21 +87,21 @@ func growths(shrink int) []growth {
 			{name: "range", measure: rangeRow(n, false)},
 		}})
 	}
-	puts := panel{title: "Puts", row: "put", figure: rate, axis: "per second", unit: chart.Number}
-	ranges := panel{title: "Linearizable ranges of one key", row: "range", figure: rate, axis: "per second", unit: chart.Number}
+	puts := panel{title: "Puts", row: "put", figure: rate, axis: "per second"}
+	ranges := panel{title: "Linearizable ranges of one key", row: "range", figure: rate, axis: "per second"}
 	slow := func(title, row string) panel {
-		return panel{title: title, row: row, figure: p99, axis: "p99, milliseconds", unit: chart.Number, scale: 1e3}
+		return panel{title: title + ", 99th percentile", row: row, figure: p99, axis: "milliseconds", scale: 1e3}
 	}
+	memory := panel{title: "Memory of a node, without mapped file", row: "memory", figure: heapMemory, axis: "MiB", scale: 1.0 / (1 << 20)}
 	return []growth{
-		{name: "keys", title: "Cost by keys in the store (256-byte values, three nodes, 300 clients)", along: "keys", label: chart.Number,
-			points: keys, panels: []panel{puts, ranges,
-				{title: "Memory of a node, without mapped file", row: "memory", figure: heapMemory, axis: "MiB", unit: chart.Number, scale: 1.0 / (1 << 20)}}},
-		{name: "nodes", title: "Cost by nodes (256-byte values, 10,000 keys, 300 clients)", along: "nodes", label: chart.Number,
-			points: nodes, panels: []panel{puts, ranges, slow("Slow puts", "put")}},
-		{name: "values", title: "Cost by size of values (three nodes, 50 clients)", along: "size of a value", label: chart.Bytes,
-			points: values, panels: []panel{puts, ranges, slow("Slow puts", "put")}},
-		{name: "clients", title: "Cost by clients (256-byte values, three nodes, 10,000 keys)", along: "clients", label: chart.Number,
-			points: clients, panels: []panel{puts, ranges, slow("Slow puts", "put"), slow("Slow ranges", "range")}},
+		{name: "keys", title: "Cost by keys in the store (256-byte values, three nodes, 300 clients)", along: "keys",
+			label: chart.Number, points: keys, panels: []panel{puts, ranges, memory}},
+		{name: "nodes", title: "Cost by nodes (256-byte values, 10,000 keys, 300 clients)", along: "nodes",
+			label: chart.Number, points: nodes, panels: []panel{puts, ranges, slow("Puts", "put")}},
+		{name: "values", title: "Cost by size of values (three nodes, 50 clients)", along: "size of a value",
+			label: chart.Bytes, points: values, panels: []panel{puts, ranges, slow("Puts", "put")}},
+		{name: "clients", title: "Cost by clients (256-byte values, three nodes, 10,000 keys)", along: "clients",
+			label: chart.Number, points: clients, panels: []panel{puts, ranges, slow("Puts", "put"), slow("Ranges", "range")}},
 	}
 }
 
@@ -133,7 +133,7 @@ func measureGrowth(ctx context.Context, h *host, o options) {
 	begin := time.Now()
 	var done []grown
 	for _, g := range growths(1) {
-		if !contains(o.rows, g.name) {
+		if !slices.Contains(o.rows, g.name) {
 			continue
 		}
 		like.Row = "growth-" + g.name
@@ -178,15 +178,6 @@ func measureGrowth(ctx context.Context, h *host, o options) {
 	}
 }
 
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
-}
-
 // key names the samples of one point and row.
 func (p point) key(r row, system string) string { return fmt.Sprintf("%g %s %s", p.x, r.name, system) }
 
@@ -201,21 +192,17 @@ func (b *bench) grow(g growth, begin time.Time) results {
 			to++
 		}
 		code := newHost(b.h.out).run(func(h *host) {
-			systems := map[string]*system{}
-			for _, name := range names {
-				systems[name] = start(b.ctx, h, b.program(name), g.points[from].nodes, b.size)
-			}
+			with := b.together(h, names, g.points[from].nodes)
 			for _, p := range g.points[from:to] {
 				for _, r := range p.rows {
-					for round := range b.size.rounds {
-						for turn := range names {
-							name := names[(turn+round)%len(names)]
-							one := b.measure(h, r, systems[name], round)
+					alternate(names, b.size.rounds, func(name string, round int) {
+						with(name, func(h *host, s *system) {
+							one := b.measure(h, r, s, round)
 							found[p.key(r, name)] = append(found[p.key(r, name)], one)
-							b.h.Logf("[%s] %s %s  %-6s round %d/%d  %-8s  %s", elapsed(begin), g.name, g.label(p.x), r.name, round+1,
-								b.size.rounds, name, others([]sample{one})+" "+figureText(one, rate))
-						}
-					}
+							b.h.Logf("[%s] %s %s  %-6s round %d/%d  %-8s  %s", elapsed(begin), g.name, g.label(p.x), r.name,
+								round+1, b.size.rounds, name, figureText(one))
+						})
+					})
 				}
 			}
 		})
@@ -227,11 +214,12 @@ func (b *bench) grow(g growth, begin time.Time) results {
 	return found
 }
 
-func figureText(s sample, name string) string {
-	if v, ok := s[name]; ok {
-		return unitOf[name](v) + " " + name
+// figureText is what the progress says: throughput, or else memory.
+func figureText(s sample) string {
+	if v, ok := s[rate]; ok {
+		return unitOf[rate](v) + " " + rate
 	}
-	return ""
+	return unitOf[heapMemory](s[heapMemory]) + " of memory"
 }
 
 // summarize takes from all samples what the panels show.
@@ -246,7 +234,8 @@ func (g growth) summarize(found results) grown {
 				if scale == 0 {
 					scale = 1
 				}
-				out.found[p.title][name] = append(out.found[p.title][name], spread{s.median * scale, s.least * scale, s.most * scale})
+				s = spread{s.median * scale, s.least * scale, s.most * scale}
+				out.found[p.title][name] = append(out.found[p.title][name], s)
 			}
 		}
 	}
@@ -257,7 +246,7 @@ func (g growth) summarize(found results) grown {
 func (g grown) draw(dir string) error {
 	picture := chart.Picture{Title: g.growth.title}
 	for _, p := range g.growth.panels {
-		c := chart.Panel{Title: p.title, X: g.growth.along, Y: p.axis, LabelX: g.growth.label, LabelY: p.unit}
+		c := chart.Panel{Title: p.title, X: g.growth.along, Y: p.axis, LabelX: g.growth.label, LabelY: chart.Number}
 		for _, name := range []string{quorumKV, etcd} {
 			series := chart.Series{Name: map[string]string{quorumKV: "QuorumKV", etcd: "etcd"}[name]}
 			for i, s := range g.found[p.title][name] {

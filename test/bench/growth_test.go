@@ -19,7 +19,8 @@ func madeUp(g growth) results {
 		for _, r := range p.rows {
 			for n, name := range []string{quorumKV, etcd} {
 				v := float64((i + 1) * (n + 1))
-				found[p.key(r, name)] = []sample{{rate: v, p99: v / 1e3, heapMemory: v * (1 << 20)}, {rate: 3 * v, p99: v, heapMemory: v}}
+				one, other := sample{rate: v, p99: v / 1e3, heapMemory: v * (1 << 20)}, sample{rate: 3 * v, p99: v, heapMemory: v}
+				found[p.key(r, name)] = []sample{one, other}
 			}
 		}
 	}
@@ -47,7 +48,8 @@ func TestGrowthPictures(t *testing.T) {
 		}
 		// And one of each in the legend; a square more is the ground.
 		want := len(g.panels)*len(g.points) + 1
-		if circles, squares := bytes.Count(svg, []byte("<circle")), bytes.Count(svg, []byte("<rect"))-1; circles != want || squares != want {
+		circles, squares := bytes.Count(svg, []byte("<circle")), bytes.Count(svg, []byte("<rect"))-1
+		if circles != want || squares != want {
 			t.Errorf("%s.svg has %d circles and %d squares, want %d of each", g.name, circles, squares, want)
 		}
 		var text strings.Builder

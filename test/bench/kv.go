@@ -81,16 +81,19 @@ func mixedRow(clients int) func(*turn) sample {
 	}
 }
 
-// txnRow: each client updates an object of its own as Kubernetes does: put if the revision is the one it saw last, else read.
+// txnRow: each client updates an object of its own as Kubernetes does: put if the revision is the one it saw last, else
+// read.
 func txnRow(clients int) func(*turn) sample {
 	return func(t *turn) sample {
 		return t.drive(t.size.clients(clients), 0, func(c client) call {
 			key := fmt.Appendf(nil, "t%07d", c.number)
 			compare := &pb.Compare{Target: pb.Compare_MOD, Key: key}
+			put := &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: t.s.value}}
+			read := &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key}}
 			request := &pb.TxnRequest{
 				Compare: []*pb.Compare{compare},
-				Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: t.s.value}}}},
-				Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key}}}},
+				Success: []*pb.RequestOp{{Request: put}},
+				Failure: []*pb.RequestOp{{Request: read}},
 			}
 			seen, sure := int64(0), false // whether seen is the key's revision
 			var r swapped

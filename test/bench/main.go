@@ -5,7 +5,7 @@
 //	go run ./bench -list                             # its rows
 //	go run ./bench -rows put-1000,range-1000 -rounds 3
 //	go run ./bench -quick                            # the first rows, two minutes
-//	go run ./bench -rows put-1000 -rounds 1 -duration 10s -profiles ../profiles
+//	go run ./bench -rows put-1000 -rounds 1 -duration 10s -systems quorumkv -profiles ../profiles
 //	go run ./bench -growth                           # cost by keys, nodes, size of values and clients, as pictures
 //
 // The systems take turns in short rounds, in an order that changes, so that whatever else happens on the machine meets all
@@ -31,6 +31,7 @@ import (
 type options struct {
 	size     size
 	rows     []string
+	systems  []string
 	quick    bool
 	growth   bool
 	list     bool
@@ -69,6 +70,7 @@ func parse(args []string) (options, error) {
 	names := flags.String("rows", "", "rows to measure, with commas between; default all, for example put-1000,restart")
 	flags.BoolVar(&o.quick, "quick", false, "some rows with small settings, in about two minutes")
 	flags.BoolVar(&o.growth, "growth", false, "measure how cost grows, and draw it, in place of the table")
+	systems := flags.String("systems", strings.Join(allSystems, ","), "systems to measure; ratios need all, profiles only one")
 	rounds := flags.Int("rounds", 0, "measurements of each system (5; -quick and -growth: 3)")
 	duration := flags.Duration("duration", 0, "length of one measurement (3s; -quick: 1.5s, -growth: 2s)")
 	large := flags.Int("large", 0, "keys of large stores (1000000); a follower misses half as many writes")
@@ -94,6 +96,15 @@ func parse(args []string) (options, error) {
 	}
 	if _, err := groups(o.rows); err != nil && !o.growth {
 		return o, err
+	}
+	o.systems = strings.Split(*systems, ",")
+	for _, name := range o.systems {
+		if !slices.Contains(allSystems, name) {
+			return o, fmt.Errorf("-systems %q: want some of %s", *systems, strings.Join(allSystems, ","))
+		}
+	}
+	if len(o.systems) < len(allSystems) && (o.document != "" || o.growth || o.results != "") {
+		return o, fmt.Errorf("-systems %q: -document, -results and -growth need all of them", *systems)
 	}
 	if o.growth {
 		for _, name := range o.rows {
@@ -123,7 +134,7 @@ func parse(args []string) (options, error) {
 // compare measures the rows, reports them, and fails in the end if a row did.
 func compare(ctx context.Context, h *host, o options) {
 	b := newBench(ctx, h, o.size)
-	b.profiles = o.profiles
+	b.profiles, b.systems = o.profiles, o.systems
 	all, err := groups(o.rows)
 	if err != nil {
 		h.Fatalf("%v", err)

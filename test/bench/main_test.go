@@ -20,7 +20,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, args := range [][]string{{"-rows=get"}, {"-rows=put-1,"}, {"-growth", "-rows=put-1"}, {"-rows=keys"}, {"-rounds=-1"}, {"-large=-1"},
+	for _, args := range [][]string{{"-rows=get"}, {"-rows=put-1,"}, {"-growth", "-rows=put-1"}, {"-rows=keys"}, {"-rounds=-1"}, {"-systems=zookeeper"}, {"-systems=etcd", "-results=x"}, {"-large=-1"},
 		{"-duration=-1s"}, {"-resume"}, {"put-1"}, {"-no-such-flag"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%q is accepted", args)

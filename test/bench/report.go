@@ -34,25 +34,37 @@ func (r *report) write(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "%s. %s.\n\n", dates(first.Finished, last.Finished), first.Machine)
-	fmt.Fprintf(w, "Three nodes of each system and the clients on this machine, in turns; medians of %d rounds, of %v each where the work\n",
+	fmt.Fprintf(w, "Three nodes of each system and the clients on this machine, in turns; medians of %d rounds, of %v each where\n",
 		r.size.rounds, r.size.duration)
-	fmt.Fprintf(w, "does not end by itself (failover: %d leaders). Ratio: QuorumKV's figure divided by etcd's of the same round; in parentheses\n",
+	fmt.Fprintf(w, "the work does not end by itself (failover: %d leaders). Ratio: QuorumKV's figure divided by etcd's of the same\n",
 		r.size.roundsOf(rowOf("failover")))
-	fmt.Fprint(w, "the least and the greatest. Echo: QuorumKV's figure as a share of the echo server's.\n\n")
+	fmt.Fprint(w, "round; in parentheses the least and the greatest. Echo: QuorumKV's figure as a share of the echo server's.\n\n")
 	if r.size.large != fullSize.large {
 		fmt.Fprintf(w, "Large stores have only %d keys in this run.\n\n", r.size.large)
 	}
-	fmt.Fprintln(w, "| work | QuorumKV | etcd | ratio | target | met | echo |")
-	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---|---:|")
+	r.writeTable(w)
+	r.writeDetail(w)
+}
+
+// writeTable prints the lines that have something to compare: a run may have left systems out.
+func (r *report) writeTable(w io.Writer) {
+	var lines []string
 	for _, s := range r.rows {
 		for _, l := range rowOf(s.Row).lines {
-			l.write(w, s.Results)
+			if len(s.Results[quorumKV]) > 0 && len(s.Results[etcd]) > 0 {
+				lines = append(lines, l.text(s.Results))
+			}
 		}
 	}
 	for _, name := range r.missing {
-		fmt.Fprintf(w, "| %s | failed | | | | no | |\n", rowOf(name).what)
+		lines = append(lines, fmt.Sprintf("| %s | failed | | | | no | |", rowOf(name).what))
 	}
-	r.writeDetail(w)
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "| work | QuorumKV | etcd | ratio | target | met | echo |")
+	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---|---:|")
+	fmt.Fprintf(w, "%s\n\n", strings.Join(lines, "\n"))
 }
 
 func dates(first, last time.Time) string {
@@ -63,7 +75,7 @@ func dates(first, last time.Time) string {
 	return a + " to " + b
 }
 
-func (l line) write(w io.Writer, found results) {
+func (l line) text(found results) string {
 	own, base := spreadOf(figures(found[quorumKV], l.figure)), spreadOf(figures(found[etcd], l.figure))
 	ratio := spreadOf(ratios(found[quorumKV], found[etcd], l.figure))
 	share := ""
@@ -77,8 +89,8 @@ func (l line) write(w io.Writer, found results) {
 			met = "yes"
 		}
 	}
-	fmt.Fprintf(w, "| %s | %s | %s | %.2f (%.2f–%.2f) | %s | %s | %s |\n", l.work, l.unit(own.median), l.unit(base.median),
-		ratio.median, ratio.least, ratio.most, l.asked(), met, share)
+	return fmt.Sprintf("| %s | %s | %s | %.2f (%.2f–%.2f) | %s | %s | %s |", l.work, l.unit(own.median),
+		l.unit(base.median), ratio.median, ratio.least, ratio.most, l.asked(), met, share)
 }
 
 // asked is the target in words; "" when there is none.
@@ -118,12 +130,15 @@ func (l line) share(found results) float64 {
 var columns = []string{rate, mean, p50, p99, serverCPU, clientCPU, errorCount}
 
 func (r *report) writeDetail(w io.Writer) {
-	fmt.Fprint(w, "\nAll figures, medians. CPU is in seconds per 100,000 operations: of the servers, all nodes, and of the clients.\n\n")
+	fmt.Fprint(w, "All figures, medians. CPU is in seconds per 100,000 operations: of the servers, all nodes, and of the clients.\n\n")
 	fmt.Fprintln(w, "| row | system | per second | mean | p50 | p99 | server CPU | client CPU | errors | other |")
 	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---|")
 	for _, s := range r.rows {
 		for _, system := range systemsOf(rowOf(s.Row)) {
 			rounds := s.Results[system]
+			if len(rounds) == 0 {
+				continue
+			}
 			fmt.Fprintf(w, "| %s | %s |", s.Row, system)
 			for _, name := range columns {
 				values := figures(rounds, name)

@@ -107,9 +107,10 @@ var rows = []row{
 	{name: "put-4k", what: "put, 4 KiB values, 200 clients", echo: true, measure: putRow(200, 4<<10), lines: []line{
 		faster("put, 4 KiB values, 200 clients", 1.8, 0),
 	}},
-	{name: "range-1000", what: "range, one key, linearizable, 1,000 clients", echo: true, measure: rangeRow(1000, false), lines: []line{
-		faster("range, one key, linearizable, 1,000 clients", 1.5, 0.90),
-	}},
+	{name: "range-1000", what: "range, one key, linearizable, 1,000 clients", echo: true,
+		measure: rangeRow(1000, false), lines: []line{
+			faster("range, one key, linearizable, 1,000 clients", 1.5, 0.90),
+		}},
 	{name: "range-serializable-1000", what: "range, one key, serializable, 1,000 clients", echo: true,
 		measure: rangeRow(1000, true), lines: []line{
 			faster("range, one key, serializable, 1,000 clients", 1.1, 0.95),
@@ -142,19 +143,23 @@ var rows = []row{
 	{name: "restart", what: "1,000,000 keys: a node starts", fresh: true, with: "memory", measure: restartRow, lines: []line{
 		lower("restart to ready with 1,000,000 keys", readyTime, seconds, 0.4),
 	}},
-	{name: "catch-up", what: "1,000,000 keys: a node missed 500,000 writes", fresh: true, with: "memory", measure: catchUpRow, lines: []line{
-		lower("follower catch-up after 500,000 missed writes", caughtUp, seconds, 0.5),
-	}},
-	{name: "compaction", what: "puts while 1,000,000 revisions are compacted", fresh: true, with: "memory", measure: compactionRow, lines: []line{
-		{work: "writes while compaction of 1,000,000 revisions runs: p99 by p99 idle", figure: slowdown, unit: times, own: 1.5, small: true},
-	}},
+	{name: "catch-up", what: "1,000,000 keys: a node missed 500,000 writes", fresh: true, with: "memory",
+		measure: catchUpRow, lines: []line{
+			lower("follower catch-up after 500,000 missed writes", caughtUp, seconds, 0.5),
+		}},
+	{name: "compaction", what: "puts while 1,000,000 revisions are compacted", fresh: true, with: "memory",
+		measure: compactionRow, lines: []line{
+			{work: "writes while compaction of 1,000,000 revisions runs: p99 by p99 idle", figure: slowdown, unit: times,
+				own: 1.5, small: true},
+		}},
 	{name: "failover", what: "the leader is killed, and stopped", times: 4, measure: failoverRow, lines: []line{
 		lower("failover by SIGKILL of the leader: gap in acknowledged writes", killGap, seconds, 1.0),
 		{work: "the same, graceful stop", figure: stopGap, unit: seconds, own: 0.050, small: true},
 	}},
-	{name: "watch-idle", what: "memory of 10,000 idle watchers on one node", fresh: true, nodes: 1, measure: idleWatchersRow, lines: []line{
-		lower("memory of an idle watcher, 10,000 on one node", bytesEach, inBytes, 0),
-	}},
+	{name: "watch-idle", what: "memory of 10,000 idle watchers on one node", fresh: true, nodes: 1,
+		measure: idleWatchersRow, lines: []line{
+			lower("memory of an idle watcher, 10,000 on one node", bytesEach, inBytes, 0),
+		}},
 }
 
 // quickRows are those of the quick run.

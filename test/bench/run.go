@@ -18,6 +18,7 @@ type bench struct {
 	ctx      context.Context
 	h        *host
 	size     size
+	systems  []string
 	shared   bool   // one set of systems serves all rows: small sizes only
 	profiles string // directory for profiles of QuorumKV; none when empty
 
@@ -26,7 +27,8 @@ type bench struct {
 }
 
 func newBench(ctx context.Context, h *host, z size) *bench {
-	return &bench{ctx: ctx, h: h, size: z, programs: map[string]cluster.Program{}, running: map[string]*system{}}
+	return &bench{ctx: ctx, h: h, size: z, systems: allSystems, programs: map[string]cluster.Program{},
+		running: map[string]*system{}}
 }
 
 // program finds or builds what a system runs, once.
@@ -39,8 +41,11 @@ func (b *bench) program(name string) cluster.Program {
 	return p
 }
 
-// open returns a system: a new one that ends with h, or the one that is shared.
+// open returns a system of so many nodes, 3 when it is 0: a new one that ends with h, or the one that is shared.
 func (b *bench) open(h *host, name string, nodes int) *system {
+	if nodes == 0 {
+		nodes = 3
+	}
 	program := b.program(name)
 	var flags []string
 	if b.profiles != "" && name == quorumKV {
@@ -63,49 +68,65 @@ func systemsOf(r row) []string {
 	return []string{quorumKV, etcd}
 }
 
-// run measures rows that share systems, and returns their measurements. The systems take turns, in an order that changes
-// from round to round, so that whatever else happens on the machine meets all of them.
-func (b *bench) run(group []row, progress string) (map[string]results, bool) {
+// alternate lets systems take turns, in an order that changes from round to round, so that whatever else happens on the machine
+// meets all of them.
+func alternate(names []string, rounds int, f func(name string, round int)) {
+	for round := range rounds {
+		for turn := range names {
+			f(names[(turn+round)%len(names)], round)
+		}
+	}
+}
+
+// run measures rows that share systems, and returns their measurements. It reports whether all went well.
+func (b *bench) run(group []row, progress string) (found map[string]results, ok bool) {
 	first := group[0]
-	names := systemsOf(first)
-	found := map[string]results{}
+	var names []string
+	for _, name := range systemsOf(first) {
+		if slices.Contains(b.systems, name) {
+			names = append(names, name)
+		}
+	}
+	found = map[string]results{}
 	for _, r := range group {
 		found[r.name] = results{}
 	}
 	rounds := b.size.roundsOf(first)
 	code := newHost(b.h.out).run(func(h *host) {
-		systems := map[string]*system{}
-		if !first.fresh {
-			for _, name := range names {
-				systems[name] = b.open(h, name, max(first.nodes, 3))
-			}
+		use := b.together
+		if first.fresh {
+			use = b.alone
 		}
-		for round := range rounds {
-			for turn := range names {
-				name := names[(turn+round)%len(names)]
-				one := func(h *host, s *system) {
-					for _, r := range group {
-						sample := b.measure(h, r, s, round)
-						found[r.name][name] = append(found[r.name][name], sample)
-						b.h.Logf("%s %-13s round %d/%d  %-8s  %s", progress, r.name, round+1, rounds, name, r.summary(sample))
-					}
+		with := use(h, names, first.nodes)
+		alternate(names, rounds, func(name string, round int) {
+			with(name, func(h *host, s *system) {
+				for _, r := range group {
+					sample := b.measure(h, r, s, round)
+					found[r.name][name] = append(found[r.name][name], sample)
+					b.h.Logf("%s %-13s round %d/%d  %-8s  %s", progress, r.name, round+1, rounds, name, r.summary(sample))
 				}
-				if !first.fresh {
-					one(h, systems[name])
-					continue
-				}
-				alone := newHost(b.h.out)
-				nodes := 3
-				if first.nodes > 0 {
-					nodes = first.nodes
-				}
-				if alone.run(func(h *host) { one(h, b.open(h, name, nodes)) }) != 0 {
-					panic(quit{}) // it has said why
-				}
-			}
-		}
+			})
+		})
 	})
 	return found, code == 0
+}
+
+// together starts systems that run side by side until h ends. What it returns calls a function with one of them.
+func (b *bench) together(h *host, names []string, nodes int) func(name string, f func(*host, *system)) {
+	systems := map[string]*system{}
+	for _, name := range names {
+		systems[name] = b.open(h, name, nodes)
+	}
+	return func(name string, f func(*host, *system)) { f(h, systems[name]) }
+}
+
+// alone is together for systems that are started for each call, and end with it.
+func (b *bench) alone(_ *host, _ []string, nodes int) func(name string, f func(*host, *system)) {
+	return func(name string, f func(*host, *system)) {
+		if newHost(b.h.out).run(func(h *host) { f(h, b.open(h, name, nodes)) }) != 0 {
+			panic(quit{}) // it has said why
+		}
+	}
 }
 
 // measure gives a row its turn on one system.

@@ -23,6 +23,8 @@ const (
 	echo     = "echo"
 )
 
+var allSystems = []string{quorumKV, etcd, echo}
+
 // maxConns is how many connections the clients share at most.
 const maxConns = 100
 
@@ -164,7 +166,7 @@ func (s *system) write(ctx context.Context, h *host, from, to int) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			for k := from + i; k < to && ctx.Err() == nil; k += step {
-				if err := conns[i%len(conns)].Invoke(ctx, putMethod, s.put(s.key(k)), done{}); err != nil {
+				if err := insist(ctx, conns[i%len(conns)], s.put(s.key(k))); err != nil {
 					failed.set(err)
 					cancel()
 				}
@@ -180,6 +182,18 @@ func (s *system) write(ctx context.Context, h *host, from, to int) {
 	}
 	if to-from >= 100_000 {
 		h.Logf("    %s: wrote %d keys in %v", s.name, to-from, time.Since(begin).Round(100*time.Millisecond))
+	}
+}
+
+// insist puts until it is acknowledged, for a while: on a machine with other work, leaders change now and then.
+func insist(ctx context.Context, conn *grpc.ClientConn, put encoded) error {
+	deadline := time.Now().Add(2 * requestTimeout)
+	for {
+		err := conn.Invoke(ctx, putMethod, put, done{})
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		pause(ctx, errorPause)
 	}
 }
 

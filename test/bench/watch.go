@@ -30,8 +30,8 @@ type watching struct {
 	done      sync.WaitGroup
 }
 
-// watch makes so many watchers, spread over streams, and the streams over nodes. value, unless it is nil, is called with each
-// event's value, from the stream's goroutine.
+// watch makes so many watchers, spread over streams, and the streams over nodes. value, unless it is nil, is called with
+// each event's value, from the stream's goroutine.
 func (t *turn) watch(watchers, streams int, prefix string, value func([]byte)) *watching {
 	w := &watching{moved: make(chan struct{}, 1)}
 	ctx, stop := context.WithCancel(t.ctx)
@@ -101,8 +101,8 @@ func (w *watching) await(ctx context.Context, events int64) error {
 	return nil
 }
 
-// fanoutRow: one writer puts, and is never more than some puts before the watchers. A latency is the time from sending a put
-// until all of the watchers together have got as many events as they have to by then.
+// fanoutRow: one writer puts, and is never more than some puts before the watchers. A latency is the time from sending a
+// put until all of the watchers together have got as many events as they have to by then.
 func fanoutRow(t *turn) sample {
 	watchers := t.size.watchers
 	w := t.watch(watchers, min(fanoutStreams, watchers), watchPrefix, nil)

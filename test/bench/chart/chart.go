@@ -156,17 +156,22 @@ func (p Panel) axes(x, y float64) (along, across axis, xs []float64) {
 	return axis{from, to, x + inset, panelWidth - 2*inset}, axis{least / 1.15, most * 1.15, y + panelHeight, -panelHeight}, xs
 }
 
-// ticks are 1, 2 and 5 times powers of ten between two values, and only the powers when there are many.
+// leastTicks is how many ticks an axis has at least, if there are as many round numbers.
+const leastTicks = 4
+
+// ticks are round numbers between two values: powers of ten, and as many between those as it takes.
 func ticks(from, to float64) (all []float64) {
-	steps := []float64{1, 2, 5}
-	if to/from > 500 {
-		steps = steps[:1]
-	}
-	for power := math.Floor(math.Log10(from)); power <= math.Log10(to); power++ {
-		for _, s := range steps {
-			if v := s * math.Pow(10, power); v >= from && v <= to {
-				all = append(all, v)
+	for _, steps := range [][]float64{{1}, {1, 3}, {1, 2, 5}, {1, 1.5, 2, 3, 4, 5, 7}} {
+		all = nil
+		for power := math.Floor(math.Log10(from)); power <= math.Log10(to); power++ {
+			for _, s := range steps {
+				if v := s * math.Pow(10, power); v >= from && v <= to {
+					all = append(all, v)
+				}
 			}
+		}
+		if len(all) >= leastTicks {
+			break
 		}
 	}
 	return all

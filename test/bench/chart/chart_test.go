@@ -15,7 +15,8 @@ func TestTicks(t *testing.T) {
 		want     []float64
 	}{
 		{900, 21_000, []float64{1000, 2000, 5000, 10_000, 20_000}},
-		{0.3, 2.5, []float64{0.5, 1, 2}},
+		{0.5, 2.2, []float64{0.5, 0.7, 1, 1.5, 2}},
+		{9, 1100, []float64{10, 30, 100, 300, 1000}},
 		{1, 1000, []float64{1, 10, 100, 1000}},
 	}
 	for _, tt := range tests {
@@ -42,7 +43,8 @@ func TestLabels(t *testing.T) {
 // TestScale puts equal factors at equal distances, larger values higher, and texts in as they are meant.
 func TestScale(t *testing.T) {
 	series := Series{Name: "a <b>", Points: []Point{{10, 100, 90, 110}, {100, 1000, 900, 1100}, {1000, 10_000, 9000, 11_000}}}
-	p := Picture{Title: "t & u", Panels: []Panel{{Title: "p", X: "x", Y: "y", LabelX: Number, LabelY: Number, Series: []Series{series}}}}
+	panel := Panel{Title: "p", X: "x", Y: "y", LabelX: Number, LabelY: Number, Series: []Series{series}}
+	p := Picture{Title: "t & u", Panels: []Panel{panel}}
 	svg := p.SVG()
 	if !bytes.Equal(svg, p.SVG()) {
 		t.Error("the same picture is drawn in two ways")
