@@ -92,7 +92,8 @@ func growths(shrink int) []growth {
 	slow := func(title, row string) panel {
 		return panel{title: title + ", 99th percentile", row: row, figure: p99, axis: "milliseconds", scale: 1e3}
 	}
-	memory := panel{title: "Memory of a node, without mapped file", row: "memory", figure: heapMemory, axis: "MiB", scale: 1.0 / (1 << 20)}
+	memory := panel{title: "Memory of a node, without mapped file", row: "memory", figure: heapMemory, axis: "MiB",
+		scale: 1.0 / (1 << 20)}
 	return []growth{
 		{name: "keys", title: "Cost by keys in the store (256-byte values, three nodes, 300 clients)", along: "keys",
 			label: chart.Number, points: keys, panels: []panel{puts, ranges, memory}},
@@ -158,7 +159,8 @@ func measureGrowth(ctx context.Context, h *host, o options) {
 	}
 	text := &strings.Builder{}
 	fmt.Fprintf(text, "%s. %s.\n\n", time.Now().UTC().Format(time.DateOnly), like.Machine)
-	fmt.Fprintf(text, "Medians of %d rounds of %v; the bars reach from the least to the greatest.\n", o.size.rounds, o.size.duration)
+	fmt.Fprintf(text, "Medians of %d rounds of %v; the bars reach from the least to the greatest.\n", o.size.rounds,
+		o.size.duration)
 	for _, g := range done {
 		if o.document != "" {
 			dir := filepath.Join(filepath.Dir(o.document), "benchmarks")

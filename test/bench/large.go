@@ -14,7 +14,7 @@ import (
 )
 
 // largeTimeout ends what takes long by nature: catching up, compacting, starting with a large store.
-const largeTimeout = 5 * time.Minute
+const largeTimeout = 15 * time.Minute
 
 // memoryRow: the memory of all nodes after a large store was written, at rest, for one node.
 func memoryRow(t *turn) sample {

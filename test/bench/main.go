@@ -74,10 +74,10 @@ func parse(args []string) (options, error) {
 	rounds := flags.Int("rounds", 0, "measurements of each system (5; -quick and -growth: 3)")
 	duration := flags.Duration("duration", 0, "length of one measurement (3s; -quick: 1.5s, -growth: 2s)")
 	large := flags.Int("large", 0, "keys of large stores (1000000); a follower misses half as many writes")
-	flags.StringVar(&o.results, "results", "", "directory in which the measurements of each row are kept, for -resume")
-	flags.BoolVar(&o.resume, "resume", false, "take rows from -results that were measured there with the same programs and settings")
-	flags.StringVar(&o.document, "document", "", "document whose section is replaced with the report, for example ../docs/benchmarks.md")
-	flags.StringVar(&o.profiles, "profiles", "", "directory for profiles of QuorumKV: CPU, allocations, blocking, locks; costs some speed")
+	flags.StringVar(&o.results, "results", "", "directory that keeps the measurements of each row, for -resume")
+	flags.BoolVar(&o.resume, "resume", false, "take rows from -results that have the same programs and settings")
+	flags.StringVar(&o.document, "document", "", "document to put a report of all rows into, such as ../docs/benchmarks.md")
+	flags.StringVar(&o.profiles, "profiles", "", "directory for profiles of QuorumKV, such as ../profiles; costs some speed")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -91,6 +91,7 @@ func parse(args []string) (options, error) {
 	case o.quick:
 		o.size, o.rows = quickSize(), quickRows
 	}
+	all := len(o.rows)
 	if *names != "" {
 		o.rows = strings.Split(*names, ",")
 	}
@@ -112,6 +113,9 @@ func parse(args []string) (options, error) {
 				return o, fmt.Errorf("row %q: -growth has %s", name, strings.Join(growthNames(), ", "))
 			}
 		}
+	}
+	if o.document != "" && (len(o.rows) < all || o.quick) {
+		o.document = "" // a part of a table in place of all of it would be taken for all of it
 	}
 	if *rounds < 0 || *duration < 0 || *large < 0 {
 		return o, fmt.Errorf("-rounds %d, -duration %v, -large %d: must be positive", *rounds, *duration, *large)

@@ -14,14 +14,23 @@ func TestParse(t *testing.T) {
 	if o, err = parse([]string{"-quick"}); err != nil || !slices.Equal(o.rows, quickRows) || o.size.rounds != 3 {
 		t.Errorf("quick: %+v, %v", o, err)
 	}
+	for document, args := range map[string][]string{"x": {"-document=x"}, "": {"-document=x", "-rows=put-1"}} {
+		if o, err = parse(args); err != nil || o.document != document {
+			t.Errorf("%q: the report goes to %q, %v, want %q", args, o.document, err, document)
+		}
+	}
 	if o, err = parse([]string{"-growth", "-rows=keys"}); err != nil || !slices.Equal(o.rows, []string{"keys"}) {
 		t.Errorf("growth: %+v, %v", o, err)
 	}
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, args := range [][]string{{"-rows=get"}, {"-rows=put-1,"}, {"-growth", "-rows=put-1"}, {"-rows=keys"}, {"-rounds=-1"}, {"-systems=zookeeper"}, {"-systems=etcd", "-results=x"}, {"-large=-1"},
-		{"-duration=-1s"}, {"-resume"}, {"put-1"}, {"-no-such-flag"}} {
+	for _, args := range [][]string{
+		{"-rows=get"}, {"-rows=put-1,"}, {"-rows=keys"}, {"-growth", "-rows=put-1"},
+		{"-rounds=-1"}, {"-duration=-1s"}, {"-large=-1"},
+		{"-systems=zookeeper"}, {"-systems=etcd", "-results=x"}, {"-systems=etcd", "-document=x"}, {"-systems=etcd", "-growth"},
+		{"-resume"}, {"put-1"}, {"-no-such-flag"},
+	} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%q is accepted", args)
 		}

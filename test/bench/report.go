@@ -34,11 +34,11 @@ func (r *report) write(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "%s. %s.\n\n", dates(first.Finished, last.Finished), first.Machine)
-	fmt.Fprintf(w, "Three nodes of each system and the clients on this machine, in turns; medians of %d rounds, of %v each where\n",
-		r.size.rounds, r.size.duration)
-	fmt.Fprintf(w, "the work does not end by itself (failover: %d leaders). Ratio: QuorumKV's figure divided by etcd's of the same\n",
-		r.size.roundsOf(rowOf("failover")))
-	fmt.Fprint(w, "round; in parentheses the least and the greatest. Echo: QuorumKV's figure as a share of the echo server's.\n\n")
+	fmt.Fprintf(w, `Three nodes of each system and the clients on this machine, in turns; medians of %d rounds, of %v each where
+the work does not end by itself (failover: %d leaders). Ratio: QuorumKV's figure divided by etcd's of the same
+round; in parentheses the least and the greatest. Echo: QuorumKV's figure as a share of the echo server's.
+
+`, r.size.rounds, r.size.duration, r.size.roundsOf(rowOf("failover")))
 	if r.size.large != fullSize.large {
 		fmt.Fprintf(w, "Large stores have only %d keys in this run.\n\n", r.size.large)
 	}
@@ -130,7 +130,9 @@ func (l line) share(found results) float64 {
 var columns = []string{rate, mean, p50, p99, serverCPU, clientCPU, errorCount}
 
 func (r *report) writeDetail(w io.Writer) {
-	fmt.Fprint(w, "All figures, medians. CPU is in seconds per 100,000 operations: of the servers, all nodes, and of the clients.\n\n")
+	fmt.Fprint(w, `All figures, medians. CPU is in seconds per 100,000 operations: of the servers, all nodes, and of the clients.
+
+`)
 	fmt.Fprintln(w, "| row | system | per second | mean | p50 | p99 | server CPU | client CPU | errors | other |")
 	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---|")
 	for _, s := range r.rows {

@@ -55,7 +55,8 @@ func inBytes(v float64) string {
 
 // unitOf is that of a figure which no line of the table names.
 var unitOf = map[string]unit{
-	rate: plain, megabytes: plain, mean: seconds, p50: seconds, p99: seconds, serverCPU: plain, clientCPU: plain, errorCount: plain,
+	rate: plain, megabytes: plain, errorCount: plain,
+	mean: seconds, p50: seconds, p99: seconds, serverCPU: plain, clientCPU: plain,
 	memoryPeak: inBytes, filePeak: inBytes, heapMemory: inBytes, fileMemory: inBytes, bytesEach: inBytes,
 	readyTime: seconds, servingTime: seconds, caughtUp: seconds, idleP99: seconds, compactedP99: seconds, compactTime: seconds,
 	slowdown: times, killGap: seconds, stopGap: seconds,
