@@ -36,7 +36,8 @@ func (r *report) write(w io.Writer) {
 	fmt.Fprintf(w, "%s. %s.\n\n", dates(first.Finished, last.Finished), first.Machine)
 	fmt.Fprintf(w, `Three nodes of each system and the clients on this machine, in turns; medians of %d rounds, of %v each where
 the work does not end by itself (failover: %d leaders). Ratio: QuorumKV's figure divided by etcd's of the same
-round; in parentheses the least and the greatest. Echo: QuorumKV's figure as a share of the echo server's.
+round (failover: of all rounds); in parentheses the least and the greatest. Echo: QuorumKV's figure as a share of the
+echo server's.
 
 `, r.size.rounds, r.size.duration, r.size.roundsOf(rowOf("failover")))
 	if r.size.large != fullSize.large {
@@ -77,7 +78,7 @@ func dates(first, last time.Time) string {
 
 func (l line) text(found results) string {
 	own, base := spreadOf(figures(found[quorumKV], l.figure)), spreadOf(figures(found[etcd], l.figure))
-	ratio := spreadOf(ratios(found[quorumKV], found[etcd], l.figure))
+	ratio := l.compare(found)
 	share := ""
 	if len(found[echo]) > 0 {
 		share = fmt.Sprintf("%.0f %%", 100*l.share(found))
@@ -91,6 +92,15 @@ func (l line) text(found results) string {
 	}
 	return fmt.Sprintf("| %s | %s | %s | %.2f (%.2f–%.2f) | %s | %s | %s |", l.work, l.unit(own.median),
 		l.unit(base.median), ratio.median, ratio.least, ratio.most, l.asked(), met, share)
+}
+
+// compare divides QuorumKV's figure by etcd's.
+func (l line) compare(found results) spread {
+	s := spreadOf(ratios(found[quorumKV], found[etcd], l.figure))
+	if base := spreadOf(figures(found[etcd], l.figure)).median; l.unpaired && base != 0 {
+		s.median = spreadOf(figures(found[quorumKV], l.figure)).median / base
+	}
+	return s
 }
 
 // asked is the target in words; "" when there is none.
@@ -117,7 +127,7 @@ func (l line) met(found results) bool {
 	within := func(v, bound float64) bool {
 		return bound == 0 || l.small && v <= bound || !l.small && v >= bound
 	}
-	return within(spreadOf(ratios(found[quorumKV], found[etcd], l.figure)).median, l.ratio) &&
+	return within(l.compare(found).median, l.ratio) &&
 		within(spreadOf(figures(found[quorumKV], l.figure)).median, l.own) &&
 		within(l.share(found), l.echo)
 }
