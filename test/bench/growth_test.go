@@ -63,7 +63,9 @@ func TestGrowthPictures(t *testing.T) {
 // TestGrowth measures one picture at a tiny size: the one whose systems go on from point to point.
 func TestGrowth(t *testing.T) {
 	code := newHost(testOutput{t}).run(func(h *host) {
-		b := newBench(t.Context(), h, tinyGrowthSize())
+		z := tinySize()
+		z.duration = 50 * time.Millisecond
+		b := newBench(t.Context(), h, z)
 		g := growths(1000)[0]
 		found := b.grow(g, time.Now())
 		for _, p := range g.points {

@@ -144,7 +144,7 @@ func (y *tally) join(other *tally) {
 // sample sums up. A measurement without a single success fails, and so does one with more errors than happen by chance.
 func (y *tally) sample(t *turn, elapsed, cpu, own time.Duration) sample {
 	n := len(y.latencies)
-	if y.errors > n/100 || n == 0 {
+	if float64(y.errors) > t.size.errors*float64(n) || n == 0 {
 		t.h.Fatalf("%s on %s: %d of %d calls failed, the last: %v", t.row, t.s.name, y.errors, n+y.errors, y.lastError)
 	}
 	if y.errors > 0 {

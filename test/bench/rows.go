@@ -33,29 +33,23 @@ type size struct {
 	idle          int // watchers
 	// settle lets a server finish what it does after its start, and after a load; none says when it is done.
 	settle time.Duration
+	// errors is the share of calls that may fail before a measurement does.
+	errors float64
 	once   bool // rows that have more rounds than others have as many
 }
 
 func (z size) clients(n int) int { return min(n, z.most) }
 
-// fullSize is that of the published table. The others find out whether all of it works.
+// fullSize is that of the published table.
 var fullSize = size{
 	duration: 3 * time.Second, rounds: 5, value: 256, keys: 10_000, most: 5000, large: 1_000_000, missed: 500_000,
-	watchers: 1000, watchedPuts: 5000, compactedPuts: 1000, leases: 10_000, idle: 10_000, settle: 2 * time.Second,
+	watchers: 1000, watchedPuts: 5000, compactedPuts: 1000, leases: 10_000, idle: 10_000, settle: 2 * time.Second, errors: 0.01,
 }
 
 func quickSize() size {
 	z := fullSize
 	z.duration, z.rounds = 1500*time.Millisecond, 3
 	return z
-}
-
-func tinySize() size {
-	return size{
-		duration: 200 * time.Millisecond, rounds: 1, value: 256, keys: 200, most: 20, large: 2000, missed: 1000,
-		watchers: 20, watchedPuts: 100, compactedPuts: 200, leases: 50, idle: 50,
-		settle: 100 * time.Millisecond, once: true,
-	}
 }
 
 // row is one kind of work.

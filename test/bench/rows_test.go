@@ -20,6 +20,16 @@ func (o testOutput) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// tinySize finds out whether all of it works.
+func tinySize() size {
+	return size{
+		duration: 200 * time.Millisecond, rounds: 1, value: 256, keys: 200, most: 20, large: 2000, missed: 1000,
+		watchers: 20, watchedPuts: 100, compactedPuts: 200, leases: 50, idle: 50,
+		settle: 100 * time.Millisecond, once: true,
+		errors: 0.5, // leaders may change on a busy machine, and there are few calls
+	}
+}
+
 // TestRows runs every row at a tiny size, so that none rots. It asserts no times: that a figure is there and is a number is
 // all that a busy machine allows to say.
 func TestRows(t *testing.T) {
