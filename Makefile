@@ -75,11 +75,19 @@ fuzz fuzz-quick:
 	    echo "ok   $$0 $$f $$(echo "$$out" | grep -Eo "execs: [0-9]+" | tail -n 1 | grep . || echo "seeds only")"; \
 	  done'
 
-bench: build ## hot paths, and the cluster beside a real etcd
+bench: build ## every row beside a real etcd, into docs/benchmarks.md: about an hour; BENCH='-rows put-1000', BENCH=-resume
+	cd test && $(GO) run ./bench -results ../bench-results -document ../docs/benchmarks.md $(BENCH)
+
+bench-quick: build ## the first rows beside a real etcd: two minutes
+	cd test && $(GO) run ./bench -quick $(BENCH)
+
+bench-growth: build ## cost by keys, nodes, size of values and clients, as pictures in docs/: 20 minutes
+	cd test && $(GO) run ./bench -growth -results ../bench-results -document ../docs/benchmarks.md $(BENCH)
+
+bench-paths: ## Go's benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./storage/... ./raftnode/... ./internal/env/... ./transport/...
-	cd test && $(GO) run ./bench
 
 clean: ## remove what make made
 	rm -rf bin
 
-.PHONY: help build run image test check unit sim soak zoo e2e drills drills-docker race fuzz fuzz-quick zoo bench clean
+.PHONY: help build run image test check unit sim soak zoo e2e drills drills-docker race fuzz fuzz-quick bench bench-quick bench-growth bench-paths clean

@@ -167,7 +167,7 @@ type Config struct {
 	// none stands for. Others protect from pages that point a name of their own at this member.
 	HostWhitelist []string
 	// EnablePprof (--enable-pprof) serves Go's profiles under /debug/pprof/; default off. Whoever reaches them can slow
-	// the member down.
+	// the member down. The command samples waiting for them, which costs little.
 	EnablePprof bool
 	// EnableDrills (--enable-drills) lets whoever knows the drill token make this member fail on purpose for a while; default
 	// off: the call is not there then, and nothing stands between the member and its network, disk and clock.

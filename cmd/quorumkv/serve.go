@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -30,6 +31,12 @@ const signalGrace = time.Second
 // readyMessage is what scripts and test frameworks wait for.
 const readyMessage = "ready to serve client requests"
 
+// Waits are sampled for the profiles: one for each second of a goroutine's waiting, and one of a hundred of those for locks.
+const (
+	blockSampling = time.Second
+	mutexSampling = 100
+)
+
 func runServer(flags *pflag.FlagSet, environ []string) error {
 	cfg, warnings, err := load(flags, environ)
 	if err != nil {
@@ -43,6 +50,10 @@ func runServer(flags *pflag.FlagSet, environ []string) error {
 	logs.takeGRPC()
 	for _, w := range warnings {
 		logs.Warn(w)
+	}
+	if cfg.EnablePprof {
+		runtime.SetBlockProfileRate(int(blockSampling))
+		runtime.SetMutexProfileFraction(mutexSampling)
 	}
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()

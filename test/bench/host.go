@@ -10,6 +10,7 @@ import (
 type host struct {
 	out      io.Writer
 	failed   bool
+	stopped  bool     // by the user: no failure to explain
 	cleanups []func() // run last first
 }
 
@@ -53,7 +54,14 @@ func (h *host) Fatalf(format string, args ...any) {
 	panic(quit{})
 }
 
-func (h *host) Failed() bool { return h.failed }
+// stop ends the run because the user said so, under the same rule as Fatalf.
+func (h *host) stop() {
+	h.stopped = true
+	panic(quit{})
+}
+
+// Failed is what decides whether clusters show their logs.
+func (h *host) Failed() bool { return h.failed && !h.stopped }
 
 func (h *host) Cleanup(f func()) { h.cleanups = append(h.cleanups, f) }
 

@@ -1,12 +1,19 @@
 // Command bench compares QuorumKV with etcd: the same load on three nodes of each, on this machine, in one run. Absolute
 // numbers say as much about the machine as about the servers; what counts is the ratio, measured side by side.
 //
-//	go run ./bench -duration 3s -clients 1,1000 -rounds 3
+//	go run ./bench                                   # the table, about an hour
+//	go run ./bench -list                             # its rows
+//	go run ./bench -rows put-1000,range-1000 -rounds 3
+//	go run ./bench -quick                            # the first rows, two minutes
+//	go run ./bench -rows put-1000 -rounds 1 -duration 10s -systems quorumkv -profiles ../profiles
+//	go run ./bench -growth                           # cost by keys, nodes, size of values and clients, as pictures
 //
-// Both clusters run all the time. The systems take turns in short rounds, in alternating order, so that whatever else
-// happens on the machine meets both. One client talks to the leader; many are spread over up to 100 connections and all
-// nodes. Keys have 8 bytes, values 256. Watches and keep-alives are measured through bare gRPC, see raw.go. The report goes
-// to stdout as markdown.
+// The systems take turns in short rounds, in an order that changes, so that whatever else happens on the machine meets all
+// of them. One client talks to the leader; many are spread over up to 100 connections and all nodes. Keys have 8 bytes.
+// Clients are bare gRPC with requests encoded beforehand, the same for all systems: see raw.go. The echo server has etcd's KV
+// service without anything behind it: see echo. The report goes to stdout as markdown, progress to stderr.
+//
+// rows.go is the list of what is measured and of what is asked of it.
 package main
 
 import (
@@ -16,127 +23,156 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/quorumkv/quorumkv/test/cluster"
 )
 
 type options struct {
-	duration time.Duration
-	clients  []int
-	rounds   int
-	conns    int
-	keys     int
-	value    int
-	watchers int
-	idle     int
+	size     size
+	rows     []string
 	systems  []string
-	ops      []string
-	seed     uint64
+	quick    bool
+	growth   bool
+	list     bool
+	resume   bool
+	results  string // directory
+	document string // file
+	profiles string // directory
 }
 
 func main() {
-	opts, err := parse(os.Args[1:])
+	o, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(2)
 	}
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
-	os.Exit(newHost(os.Stderr).run(func(h *host) { compare(ctx, h, opts, os.Stdout) }))
+	os.Exit(newHost(os.Stderr).run(func(h *host) {
+		switch {
+		case o.list:
+			for _, r := range rows {
+				fmt.Printf("%-24s %s\n", r.name, r.what)
+			}
+		case o.growth:
+			measureGrowth(ctx, h, o)
+		default:
+			compare(ctx, h, o)
+		}
+	}))
 }
 
 func parse(args []string) (options, error) {
 	o := options{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement")
-	clients := flags.String("clients", "1,1000", "numbers of clients, each measured for itself")
-	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each system, alternating")
-	flags.IntVar(&o.conns, "conns", 100, "most connections that the clients share")
-	flags.IntVar(&o.keys, "keys", 10_000, "keys in the store, of 8 bytes")
-	flags.IntVar(&o.value, "value-bytes", 256, "size of a value")
-	flags.IntVar(&o.watchers, "watchers", 1000, "watchers of a fan-out")
-	flags.IntVar(&o.idle, "idle", 10_000, "idle watchers whose memory is measured")
-	systems := flags.String("systems", "quorumkv,etcd", "which systems to measure")
-	ops := flags.String("ops", strings.Join(opNames, ","), "which operations to measure")
-	flags.Uint64Var(&o.seed, "seed", 1, "of the choice of keys")
+	flags.BoolVar(&o.list, "list", false, "print the names of the rows and what they are")
+	names := flags.String("rows", "", "rows to measure, with commas between; default all, for example put-1000,restart")
+	flags.BoolVar(&o.quick, "quick", false, "some rows with small settings, in about two minutes")
+	flags.BoolVar(&o.growth, "growth", false, "measure how cost grows, and draw it, in place of the table")
+	systems := flags.String("systems", strings.Join(allSystems, ","), "systems to measure; ratios need all, profiles only one")
+	rounds := flags.Int("rounds", 0, "measurements of each system (5; -quick and -growth: 3)")
+	duration := flags.Duration("duration", 0, "length of one measurement (3s; -quick: 1.5s, -growth: 2s)")
+	large := flags.Int("large", 0, "keys of large stores (1000000); a follower misses half as many writes")
+	flags.StringVar(&o.results, "results", "", "directory that keeps the measurements of each row, for -resume")
+	flags.BoolVar(&o.resume, "resume", false, "take rows from -results that have the same programs and settings")
+	flags.StringVar(&o.document, "document", "", "document to put a report of all rows into, such as ../docs/benchmarks.md")
+	flags.StringVar(&o.profiles, "profiles", "", "directory for profiles of QuorumKV, such as ../profiles; costs some speed")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	for text := range strings.SplitSeq(*clients, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return o, fmt.Errorf("-clients %q: want numbers above 0 and commas", *clients)
-		}
-		o.clients = append(o.clients, n)
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("argument %q: want flags only", flags.Arg(0))
 	}
-	o.systems, o.ops = strings.Split(*systems, ","), strings.Split(*ops, ",")
+	o.size, o.rows = fullSize, rowNames()
+	switch {
+	case o.growth:
+		o.size, o.rows = growthSize(), growthNames()
+	case o.quick:
+		o.size, o.rows = quickSize(), quickRows
+	}
+	all := len(o.rows)
+	if *names != "" {
+		o.rows = strings.Split(*names, ",")
+	}
+	if _, err := groups(o.rows); err != nil && !o.growth {
+		return o, err
+	}
+	o.systems = strings.Split(*systems, ",")
 	for _, name := range o.systems {
-		if name != "quorumkv" && name != "etcd" {
-			return o, fmt.Errorf("-systems %q: want quorumkv, etcd or both", *systems)
+		if !slices.Contains(allSystems, name) {
+			return o, fmt.Errorf("-systems %q: want some of %s", *systems, strings.Join(allSystems, ","))
 		}
 	}
-	for _, name := range o.ops {
-		if !slices.Contains(opNames, name) {
-			return o, fmt.Errorf("-ops %q: want some of %s", *ops, strings.Join(opNames, ", "))
+	if len(o.systems) < len(allSystems) && (o.document != "" || o.growth || o.results != "") {
+		return o, fmt.Errorf("-systems %q: -document, -results and -growth need all of them", *systems)
+	}
+	if o.growth {
+		for _, name := range o.rows {
+			if !slices.Contains(growthNames(), name) {
+				return o, fmt.Errorf("row %q: -growth has %s", name, strings.Join(growthNames(), ", "))
+			}
 		}
 	}
-	if o.watchers < 1 || o.idle < 1 {
-		return o, fmt.Errorf("-watchers and -idle must be positive")
+	if o.document != "" && (len(o.rows) < all || o.quick) {
+		o.document = "" // a part of a table in place of all of it would be taken for all of it
 	}
-	if o.rounds < 1 || o.duration <= 0 || o.conns < 1 || o.keys < 1 || o.value < 0 {
-		return o, fmt.Errorf("-rounds, -duration, -conns and -keys must be positive")
+	if *rounds < 0 || *duration < 0 || *large < 0 {
+		return o, fmt.Errorf("-rounds %d, -duration %v, -large %d: must be positive", *rounds, *duration, *large)
+	}
+	if *rounds > 0 {
+		o.size.rounds = *rounds
+	}
+	if *duration > 0 {
+		o.size.duration = *duration
+	}
+	if *large > 0 {
+		o.size.large, o.size.missed = *large, *large/2
+	}
+	if o.resume && o.results == "" {
+		return o, fmt.Errorf("-resume: say with -results where the measurements are")
 	}
 	return o, nil
 }
 
-// clientsOf are the numbers of clients, or watchers, that an operation is measured with.
-func (o options) clientsOf(op string) []int {
-	switch op {
-	case watchLatency:
-		return []int{1}
-	case watchFanout:
-		return []int{o.watchers}
-	case watchMemory: // has a table of its own
-		return nil
-	default:
-		return o.clients
+// compare measures the rows, reports them, and fails in the end if a row did.
+func compare(ctx context.Context, h *host, o options) {
+	b := newBench(ctx, h, o.size)
+	b.profiles, b.systems = o.profiles, o.systems
+	all, err := groups(o.rows)
+	if err != nil {
+		h.Fatalf("%v", err)
 	}
-}
-
-// compare starts the systems, measures, and writes the report.
-func compare(ctx context.Context, h *host, o options, out *os.File) {
-	programs := map[string]func(cluster.T) cluster.Program{"quorumkv": cluster.QuorumKV, "etcd": cluster.Etcd}
-	report := newReport(o)
-	if slices.Contains(o.ops, watchMemory) { // first, while nothing else runs
-		compareMemory(ctx, h, o, programs, report)
-	}
-	var systems []*system
-	for _, name := range o.systems {
-		fmt.Fprintf(os.Stderr, "starting %s and writing %d keys\n", name, o.keys)
-		s := newSystem(h, programs[name](h), o)
-		defer s.close()
-		s.fill(ctx, h)
-		systems = append(systems, s)
-	}
-	for _, op := range o.ops {
-		for _, clients := range o.clientsOf(op) {
-			for round := range o.rounds {
-				for turn := range systems {
-					// Who begins changes from round to round.
-					s := systems[(turn+round)%len(systems)]
-					result := s.measure(ctx, h, op, clients, uint64(round))
-					if ctx.Err() != nil {
-						h.Fatalf("interrupted")
-					}
-					fmt.Fprintf(os.Stderr, "%-12s %5d clients  round %d  %-8s  %s\n", op, clients, round+1, s.name, result)
-					report.add(op, clients, s.name, result)
-				}
+	report := &report{size: o.size}
+	keep := keeper{store: store{o.results}, resume: o.resume, like: b.likeness()}
+	begin := time.Now()
+	for i, group := range all {
+		rest := keep.take(h, group, report)
+		if len(rest) == 0 {
+			continue
+		}
+		progress := fmt.Sprintf("[%d/%d %s]", i+1, len(all), elapsed(begin))
+		found, ok := b.run(rest, progress)
+		if ctx.Err() != nil {
+			h.Logf("interrupted")
+			h.stop()
+		}
+		for _, r := range rest {
+			if !ok {
+				h.Errorf("bench: row %s failed", r.name)
+				report.missing = append(report.missing, r.name)
+				continue
 			}
+			keep.put(h, r, found[r.name], report)
 		}
 	}
-	report.write(out)
+	text := &strings.Builder{}
+	report.write(text)
+	fmt.Print(text.String())
+	if o.document == "" {
+		return
+	}
+	if err := replaceSection(o.document, "table", text.String()); err != nil {
+		h.Fatalf("%v", err)
+	}
 }

@@ -4,32 +4,42 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/proto"
 )
 
+func testReport() *report {
+	of := func(row string, found results) saved {
+		return saved{Row: row, Finished: time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC), Results: found,
+			Machine: machine{CPU: "a processor", CPUs: 2, MemoryGB: 24, Kernel: "Linux 6", Go: "go1.26", QuorumKV: "v1", Etcd: "3.7.3"}}
+	}
+	series := func(name string, values ...float64) (rounds []sample) {
+		for _, v := range values {
+			rounds = append(rounds, sample{name: v, errorCount: 1, p99: 0.25})
+		}
+		return rounds
+	}
+	r := &report{size: fullSize, missing: []string{"restart"}}
+	r.rows = append(r.rows,
+		of("range-1000", results{
+			quorumKV: series(rate, 1000, 3000, 2000), etcd: series(rate, 1000, 1000, 1000), echo: series(rate, 2000, 4000, 2000)}),
+		of("compaction", results{quorumKV: series(slowdown, 1.4, 1.6, 1.5), etcd: series(slowdown, 3, 2, 4)}),
+		of("failover", results{
+			quorumKV: []sample{{killGap: 1.5, stopGap: 0.06}, {killGap: 1, stopGap: 0.06}, {killGap: 2, stopGap: 0.06}},
+			etcd:     []sample{{killGap: 1.2, stopGap: 0.3}, {killGap: 2, stopGap: 0.3}, {killGap: 1, stopGap: 0.3}}}))
+	return r
+}
+
 func TestReport(t *testing.T) {
-	o, err := parse([]string{"-clients", "7", "-rounds", "3", "-ops", "put"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newReport(o)
-	for _, ops := range []int{400, 200, 1000} {
-		r.add("put", 7, "quorumkv", result{ops: ops, elapsed: time.Second, cpu: time.Second, p50: 1234567, p99: 23456789})
-		r.add("put", 7, "etcd", result{ops: ops / 2, elapsed: time.Second, errors: 1, p50: 999, p99: 3 * time.Second})
-	}
-	r.memory["quorumkv"] = []memory{{watchers: 1000, before: 30 << 20, after: 30<<20 + 500_000}}
-	r.memory["etcd"] = []memory{{watchers: 1000, before: 40 << 20, after: 40<<20 + 1_000_000}}
 	var out strings.Builder
-	r.write(&out)
+	testReport().write(&out)
 	for _, want := range []string{
-		"| watch-memory | 10000 | quorumkv | 500 | 30 MiB | 30 MiB | 0.50 |\n",
-		"| watch-memory | 10000 | etcd | 1000 | 40 MiB | 41 MiB |  |\n",
-		"| put | 7 | quorumkv | 400 (200–1000) | 1.235ms | 23.5ms | 2.5ms | 0 | 2.00 |\n",
-		"| put | 7 | etcd | 200 (100–500) | 1µs | 3s | 0s | 3 |  |\n",
+		"2026-11-26. 2 CPUs (a processor), 24 GB of memory, Linux 6; QuorumKV v1 with go1.26, etcd 3.7.3.\n",
+		"| range, one key, linearizable, 1,000 clients: per second | 2000/s | 1000/s | 2.00 (1.00–3.00) | ≥ 1.50x, ≥ 90 % of echo | no | 75 % |\n",
+		"p99 by p99 idle | 1.50x | 3.00x | 0.47 (0.38–0.80) | ≤ 1.50x | yes |  |\n",
+		"gap in acknowledged writes | 1.50 s | 1.20 s | 1.25 (0.50–2.00) | ≤ 1.00x | no |  |\n",
+		"| the same, graceful stop | 60.0 ms | 300 ms | 0.20 (0.20–0.20) | ≤ 50.0 ms | no |  |\n",
+		"| 1,000,000 keys: a node starts | failed | | | | no | |\n",
+		"| range-1000 | quorumkv | 2000 | | | 250 ms | | | 3 |  |\n",
+		"| compaction | etcd | | | | 250 ms | | | 3 | p99 meanwhile / idle 3.00x (2.00x–4.00x) |\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
@@ -37,41 +47,50 @@ func TestReport(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
-	for _, args := range []string{"-clients=0", "-clients=1,x", "-ops=get", "-systems=zookeeper", "-rounds=0", "-watchers=0", "-no-such-flag"} {
-		if _, err := parse([]string{args}); err == nil {
-			t.Errorf("%s is accepted", args)
+// TestTargets meets a target exactly, and misses it by a little.
+func TestTargets(t *testing.T) {
+	found := func(own, base, ceiling float64) results {
+		return results{quorumKV: []sample{{rate: own}}, etcd: []sample{{rate: base}}, echo: []sample{{rate: ceiling}}}
+	}
+	tests := []struct {
+		line line
+		in   results
+		want bool
+	}{
+		{line{figure: rate, ratio: 2}, found(200, 100, 300), true},
+		{line{figure: rate, ratio: 2}, found(199, 100, 300), false},
+		{line{figure: rate, ratio: 0.5, small: true}, found(50, 100, 300), true},
+		{line{figure: rate, ratio: 0.5, small: true}, found(51, 100, 300), false},
+		{line{figure: rate, own: 50, small: true}, found(51, 100, 300), false},
+		{line{figure: rate, ratio: 2, echo: 0.9}, found(270, 100, 300), true},
+		{line{figure: rate, ratio: 2, echo: 0.9}, found(269, 100, 300), false},
+	}
+	for _, tt := range tests {
+		if got := tt.line.met(tt.in); got != tt.want {
+			t.Errorf("%+v with %v: met is %v", tt.line, tt.in, got)
 		}
 	}
 }
 
-// TestRawCodec reads what is counted out of whole responses.
-func TestRawCodec(t *testing.T) {
-	kv := &mvccpb.KeyValue{Key: []byte("k"), Value: []byte(strings.Repeat("v", 300))}
-	events := []*mvccpb.Event{{Kv: kv}, {Kv: kv, PrevKv: kv}, {Type: mvccpb.Event_DELETE, Kv: kv}}
-	header := &pb.ResponseHeader{ClusterId: 1 << 63, MemberId: 7, Revision: 5, RaftTerm: 2}
-	tests := []struct {
-		codec   rawCodec
-		message proto.Message
-		want    scanned
-	}{
-		{rawCodec{}, &pb.WatchResponse{Header: header, WatchId: -1, Events: events}, scanned{events: 3}},
-		{rawCodec{}, &pb.WatchResponse{Header: header, WatchId: 3, Created: true}, scanned{watch: true}},
-		{rawCodec{}, &pb.WatchResponse{Header: header, Created: true, Canceled: true, CancelReason: "x"}, scanned{watch: true, end: true}},
-		{rawCodec{keepAlive: true}, &pb.LeaseKeepAliveResponse{Header: header, ID: 1 << 62, TTL: 60}, scanned{ttl: 60}},
-		{rawCodec{keepAlive: true}, &pb.LeaseKeepAliveResponse{Header: header, ID: 1 << 62}, scanned{}},
-	}
-	for _, tt := range tests {
-		got := scanned{events: 9}
-		data := encode(tt.message)
-		// In two buffers, as a large message comes.
-		parts := mem.BufferSlice{mem.SliceBuffer(data[:len(data)/2]), mem.SliceBuffer(data[len(data)/2:])}
-		if err := tt.codec.Unmarshal(parts, &got); err != nil || got != tt.want {
-			t.Errorf("%v: %+v, %v, want %+v", tt.message, got, err, tt.want)
+// TestLinesAreComplete finds every figure of every line among those that have a unit, and no row twice.
+func TestLinesAreComplete(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range rows {
+		if seen[r.name] || r.what == "" || r.measure == nil || len(r.lines) == 0 {
+			t.Errorf("row %q is there twice, or not complete", r.name)
 		}
-	}
-	if err := (rawCodec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer{0x0a, 0x7f}}, &scanned{}); err == nil {
-		t.Error("half a message is accepted")
+		seen[r.name] = true
+		for _, l := range r.lines {
+			if unitOf[l.figure] == nil || l.unit == nil || l.work == "" {
+				t.Errorf("row %q: line %q of %q lacks something", r.name, l.work, l.figure)
+			}
+			if l.echo != 0 && !r.echo {
+				t.Errorf("row %q asks for a share of the echo server's figure, and is not measured there", r.name)
+			}
+		}
+		if r.with != "" && !seen[r.with] {
+			t.Errorf("row %q goes on with %q, which is not before it", r.name, r.with)
+		}
 	}
 }
 

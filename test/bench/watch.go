@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"slices"
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,73 +11,69 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Names of the operations on watches and leases.
-const (
-	watchLatency = "watch-latency"
-	watchFanout  = "watch-fanout"
-	watchMemory  = "watch-memory"
-	keepAlive    = "keep-alive"
-)
-
 // fanoutStreams is how many streams, a connection each, the watchers of a fan-out share.
 const fanoutStreams = 20
 
 // fanoutAhead is how many puts the writer of a fan-out may be ahead of the watchers.
 const fanoutAhead = 16
 
+// watchPrefix is what watchers watch.
+const watchPrefix = "watch/"
+
 // watching is a set of streams whose watchers all watch one prefix.
 type watching struct {
 	conns     []*grpc.ClientConn
-	watchers  int
 	delivered atomic.Int64
-	failed    atomic.Pointer[error]
-	moved     chan struct{} // has something in it after a delivery
+	failed    once
+	moved     chan struct{} // has something in it after a delivery or a failure
 	stop      context.CancelFunc
 	done      sync.WaitGroup
 }
 
-// watch makes so many watchers, spread over streams, and the streams over nodes.
-func (s *system) watch(ctx context.Context, h *host, watchers, streams int, nodes []int, prefix string) *watching {
-	w := &watching{watchers: watchers, moved: make(chan struct{}, 1)}
-	ctx, w.stop = context.WithCancel(ctx)
+// watch makes so many watchers, spread over streams, and the streams over nodes. value, unless it is nil, is called with
+// each event's value, from the stream's goroutine.
+func (t *turn) watch(watchers, streams int, prefix string, value func([]byte)) *watching {
+	w := &watching{moved: make(chan struct{}, 1)}
+	ctx, stop := context.WithCancel(t.ctx)
+	w.stop = stop
 	request := encode(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
 		Key: []byte(prefix), RangeEnd: []byte(prefix + "\xff")}}})
 	for i := range streams {
-		conn := dial(h, s.cluster.Nodes[nodes[i%len(nodes)]].ClientAddr)
-		stream, err := conn.NewStream(ctx, streamDesc, watchMethod, grpc.ForceCodecV2(rawCodec{}))
-		if err != nil {
-			h.Fatalf("open a stream to %s: %v", s.name, err)
-		}
+		conn := dial(t.h, t.s.cluster.Nodes[i%len(t.s.cluster.Nodes)].ClientAddr)
 		w.conns = append(w.conns, conn)
-		own := watchers/streams + min(1, max(0, watchers%streams-i))
-		var r scanned
-		for range own {
+		stream, err := open(ctx, conn, watchMethod)
+		if err != nil {
+			t.h.Fatalf("open a stream to %s: %v", t.s.name, err)
+		}
+		r := watched{value: value}
+		for range watchers/streams + min(1, max(0, watchers%streams-i)) {
 			err := stream.SendMsg(request)
 			if err == nil {
 				err = stream.RecvMsg(&r)
 			}
 			if err != nil || !r.watch || r.end {
-				h.Fatalf("watch on %s: %+v, %v", s.name, r, err)
+				t.h.Fatalf("watch on %s: created %v, canceled %v, %v", t.s.name, r.watch, r.end, err)
 			}
 		}
-		w.done.Go(func() { w.receive(ctx, stream) })
+		w.done.Go(func() { w.receive(ctx, stream, &r) })
 	}
 	return w
 }
 
-func (w *watching) receive(ctx context.Context, stream grpc.ClientStream) {
-	var r scanned
+func (w *watching) receive(ctx context.Context, stream grpc.ClientStream, r *watched) {
 	for {
-		if err := stream.RecvMsg(&r); err != nil {
-			if ctx.Err() == nil {
-				w.failed.Store(&err)
-			}
+		err := stream.RecvMsg(r)
+		if err != nil && ctx.Err() != nil {
 			return
 		}
+		w.failed.set(err)
 		w.delivered.Add(int64(r.events))
 		select {
 		case w.moved <- struct{}{}:
 		default:
+		}
+		if err != nil {
+			return
 		}
 	}
 }
@@ -93,8 +89,8 @@ func (w *watching) close() {
 // await blocks until so many events were delivered. The error is that of a stream, or of ctx.
 func (w *watching) await(ctx context.Context, events int64) error {
 	for w.delivered.Load() < events {
-		if err := w.failed.Load(); err != nil {
-			return *err
+		if err := w.failed.get(); err != nil {
+			return err
 		}
 		select {
 		case <-w.moved:
@@ -105,114 +101,121 @@ func (w *watching) await(ctx context.Context, events int64) error {
 	return nil
 }
 
-// measureWatch: one writer puts, and is never more than ahead puts before the watchers. A latency is the time from sending
-// a put until all of the watchers together have got as many events as they have to by then.
-func (s *system) measureWatch(ctx context.Context, h *host, watchers, streams, ahead int, nodes []int) result {
-	const prefix = "watch/"
-	w := s.watch(ctx, h, watchers, streams, nodes, prefix)
+// fanoutRow: one writer puts, and is never more than some puts before the watchers. A latency is the time from sending a
+// put until all of the watchers together have got as many events as they have to by then.
+func fanoutRow(t *turn) sample {
+	watchers := t.size.watchers
+	w := t.watch(watchers, min(fanoutStreams, watchers), watchPrefix, nil)
 	defer w.close()
-	kv := s.conns[s.cluster.Leader()]
-	before := s.cpu()
-	begin := time.Now()
-	var r result
-	sent := []time.Time{}
+	conn := t.s.pool(1)[0]
+	before, own, begin := t.s.cpu(), ownCPU(), time.Now()
+	var sent []time.Time
 	var latencies []time.Duration
 	settle := func(until int) {
-		waiting, cancel := context.WithTimeout(ctx, requestTimeout)
+		waiting, cancel := context.WithTimeout(t.ctx, requestTimeout)
 		defer cancel()
 		for n := len(latencies); n < until; n++ {
 			if err := w.await(waiting, int64(watchers)*int64(n+1)); err != nil {
-				h.Fatalf("%s delivers %d of %d events: %v", s.name, w.delivered.Load(), watchers*(n+1), err)
+				t.h.Fatalf("%s delivers %d of %d events: %v", t.s.name, w.delivered.Load(), watchers*(n+1), err)
 			}
 			latencies = append(latencies, time.Since(sent[n]))
 		}
 	}
-	for time.Since(begin) < s.opts.duration && ctx.Err() == nil {
+	for time.Since(begin) < t.size.duration && t.ctx.Err() == nil {
 		sent = append(sent, time.Now())
-		if _, err := kv.Put(ctx, prefix+s.key(len(sent)%100), s.value); err != nil {
-			h.Fatalf("put to %s: %v", s.name, err)
+		key := append([]byte(watchPrefix), t.s.key(len(sent)%100)...)
+		if err := conn.Invoke(t.ctx, putMethod, t.s.put(key), done{}); err != nil {
+			t.h.Fatalf("put to %s: %v", t.s.name, err)
 		}
-		settle(len(sent) - ahead + 1)
+		settle(len(sent) - fanoutAhead + 1)
 	}
 	settle(len(sent))
-	r.elapsed, r.cpu, r.ops = time.Since(begin), s.cpu()-before, int(w.delivered.Load())
-	slices.Sort(latencies)
-	r.p50, r.p99 = latencies[len(latencies)/2], latencies[len(latencies)*99/100]
-	return r
+	elapsed, events := time.Since(begin), float64(w.delivered.Load())
+	s := sample{
+		rate:      events / elapsed.Seconds(),
+		serverCPU: (t.s.cpu() - before).Seconds() / events * 100_000,
+		clientCPU: (ownCPU() - own).Seconds() / events * 100_000,
+	}
+	s.addLatencies(latencies)
+	return s
 }
 
-// leaseCount is how many leases the keep-alives go to.
-const leaseCount = 1000
+// watchWriters is how many puts a writer with a fixed rate may have on the way.
+const watchWriters = 500
 
-// grant makes the leases of a system, once.
-func (s *system) grant(ctx context.Context, h *host) {
-	if s.leases != nil {
-		return
-	}
-	for i := range leaseCount {
-		response, err := s.conns[i%len(s.conns)].Grant(ctx, 3600)
-		if err != nil {
-			h.Fatalf("grant on %s: %v", s.name, err)
-		}
-		s.leases = append(s.leases, encode(&pb.LeaseKeepAliveRequest{ID: int64(response.ID)}))
-	}
-}
-
-// measureKeepAlive: each client has a stream and renews one lease after the other on it, waiting for each answer.
-func (s *system) measureKeepAlive(ctx context.Context, h *host, clients int) result {
-	s.grant(ctx, h)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var conns []*grpc.ClientConn
-	nodes := []int{0, 1, 2}
-	if clients == 1 {
-		nodes = []int{s.cluster.Leader()}
-	}
-	for i := range min(clients, max(s.opts.conns, 3)) {
-		conns = append(conns, dial(h, s.cluster.Nodes[nodes[i%len(nodes)]].ClientAddr))
-	}
-	var streams []grpc.ClientStream
-	for i := range clients {
-		stream, err := conns[i%len(conns)].NewStream(ctx, streamDesc, keepAliveMethod, grpc.ForceCodecV2(rawCodec{keepAlive: true}))
-		if err != nil {
-			h.Fatalf("open a stream to %s: %v", s.name, err)
-		}
-		streams = append(streams, stream)
-	}
-	tallies := make([]tally, clients)
-	before := s.cpu()
+// watchLatencyRow: one watcher on each node, and puts at a fixed rate. A latency counts from when a put was due until its
+// event is there.
+func watchLatencyRow(t *turn) sample {
+	perSecond := t.size.watchedPuts
 	begin := time.Now()
-	end := begin.Add(s.opts.duration)
-	var workers sync.WaitGroup
-	for i, stream := range streams {
-		workers.Go(func() {
-			t := &tallies[i]
-			var r scanned
-			for n := i; ; n++ {
-				at := time.Now()
-				if at.After(end) {
-					return
-				}
-				err := stream.SendMsg(s.leases[n%len(s.leases)])
-				if err == nil {
-					err = stream.RecvMsg(&r)
-				}
-				if err != nil {
-					t.errors, t.lastError = t.errors+1, err
-					return
-				}
-				if r.ttl <= 0 {
-					t.errors, t.lastError = t.errors+1, errDead
-					continue
-				}
-				t.latencies = append(t.latencies, time.Since(at))
-			}
-		})
+	var mu sync.Mutex // of latencies
+	var latencies []time.Duration
+	w := t.watch(len(t.s.cluster.Nodes), len(t.s.cluster.Nodes), watchPrefix, func(value []byte) {
+		// The first bytes of a value are when it was due.
+		due := time.Duration(binary.BigEndian.Uint64(value))
+		latency := time.Since(begin) - due
+		mu.Lock()
+		defer mu.Unlock()
+		latencies = append(latencies, latency)
+	})
+	defer w.close()
+
+	pool := t.s.pool(maxConns)
+	ctx, cancel := context.WithTimeout(t.ctx, t.size.duration)
+	defer cancel()
+	before, own := t.s.cpu(), ownCPU()
+	start := time.Now()
+	puts := t.paced(ctx, perSecond, watchWriters, func(ctx context.Context, worker, n int) error {
+		due := start.Add(time.Duration(n) * time.Second / time.Duration(perSecond)).Sub(begin)
+		value := append([]byte(nil), t.s.value...)
+		binary.BigEndian.PutUint64(value, uint64(due))
+		key := append([]byte(watchPrefix), t.s.key(n%1000)...)
+		request := encode(&pb.PutRequest{Key: key, Value: value})
+		return pool[worker%len(pool)].Invoke(ctx, putMethod, request, done{})
+	})
+	s := puts.sample(t, time.Since(start), t.s.cpu()-before, ownCPU()-own)
+	waiting, stop := context.WithTimeout(t.ctx, requestTimeout)
+	defer stop()
+	want := int64(len(puts.latencies) * len(t.s.cluster.Nodes))
+	if err := w.await(waiting, want); err != nil {
+		t.h.Fatalf("%s delivers %d of %d events: %v", t.s.name, w.delivered.Load(), want, err)
 	}
-	workers.Wait()
-	r := sum(tallies, time.Since(begin), s.cpu()-before)
-	for _, c := range conns {
-		c.Close()
+	mu.Lock()
+	defer mu.Unlock()
+	s.addLatencies(latencies) // of events, in place of the puts'
+	return s
+}
+
+// idleStreams is how many streams, a connection each, idle watchers share.
+const idleStreams = 100
+
+// idleWatchersRow is what a watcher costs that has nothing to do, on a new node alone: one that has served has memory to
+// spare.
+func idleWatchersRow(t *turn) sample {
+	streams := min(idleStreams, t.size.idle)
+	// The first streams and watchers bring up what is there once.
+	t.watch(streams, streams, "warm/", nil).close()
+	t.wait(t.size.settle)
+	before := t.memory()
+	w := t.watch(t.size.idle, streams, "idle/", nil)
+	defer w.close()
+	t.wait(t.size.settle)
+	after := t.memory()
+	return sample{bytesEach: float64(after-before) / float64(t.size.idle), heapMemory: float64(after)}
+}
+
+// Names of figures of memory.
+const (
+	bytesEach  = "bytes each"
+	heapMemory = "memory"
+	fileMemory = "mapped file"
+)
+
+// memory is what all nodes hold of their own, in bytes.
+func (t *turn) memory() int64 {
+	anonymous, _, err := t.s.memory()
+	if err != nil {
+		t.h.Fatalf("memory of %s: %v", t.s.name, err)
 	}
-	return r
+	return anonymous
 }
