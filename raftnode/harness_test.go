@@ -278,7 +278,7 @@ func (c *cluster) step() bool {
 		return true
 	}
 	for _, n := range c.nodes {
-		for _, name := range []string{"wal", "apply", "snap"} {
+		for _, name := range []string{"peers", "wal", "apply", "snap"} {
 			if !n.held[name] && n.runJob(name) {
 				return true
 			}
@@ -320,7 +320,15 @@ func (c *cluster) deliver(e *envelope) {
 	if err := proto.Unmarshal(e.data, m); err != nil {
 		c.t.Fatal(err)
 	}
-	n.posted = append(n.posted, func() { n.raft.Receive(m) })
+	n.posted = append(n.posted, func() {
+		n.raft.Admit(e.from, e.hello, func(err error) {
+			var refusal peerpb.Refusal
+			if errors.As(err, &refusal) {
+				n.say("refuses n%d: %v", e.from, err)
+			}
+			n.raft.Receive(e.hello.Boot, m) // which looks for itself
+		})
+	})
 }
 
 // tick lets time pass on some nodes and on no other.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -32,7 +33,9 @@ func (n *network) send(from int, to uint64, m *peerpb.Message) {
 		panic(err)
 	}
 	n.w.check.sent(n.w.nodes[from], m)
-	deliver := func() { n.deliver(from, target, b) }
+	sender := n.w.nodes[from]
+	e := envelope{from: from, to: target, life: sender.life, hello: sender.raft.Hello(), data: b}
+	deliver := func() { n.deliver(e) }
 	if !n.w.faulty {
 		n.w.queue.after(n.delay(), deliver)
 		return
@@ -59,15 +62,25 @@ func (n *network) delay() time.Duration {
 	return exponential(n.rng, n.w.opt.DelayMean) + 50*time.Microsecond
 }
 
-// deliver hands a message to its target if the link is up at that moment and the target is alive.
-func (n *network) deliver(from, to int, b []byte) {
+// envelope is a message on its way.
+type envelope struct {
+	from, to int
+	life     int          // of the sender
+	hello    peerpb.Hello // what the sender's process says of itself when it connects
+	data     []byte
+}
+
+// deliver hands a message to its target if the link is up at that moment and the target is alive. As the transport does, it
+// first lets the target decide whether the sender may speak.
+func (n *network) deliver(e envelope) {
+	from, to, b := e.from, e.to, e.data
 	target := n.w.nodes[to]
 	if n.cut[[2]int{from, to}] || target.raft == nil {
 		n.lost(from, to)
 		return
 	}
 	if target.paused {
-		target.held = append(target.held, func() { n.deliver(from, to, b) }) // it waits in the socket
+		target.held = append(target.held, func() { n.deliver(e) }) // it waits in the socket
 		return
 	}
 	m := &peerpb.Message{}
@@ -83,7 +96,26 @@ func (n *network) deliver(from, to int, b []byte) {
 		size = 0 // bbolt's file, see raftnode's ChunkBytes
 	}
 	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), size)
-	target.guard(func() { target.raft.Receive(m) })
+	receiver := target.raft
+	target.guard(func() {
+		receiver.Admit(m.GetFrom(), e.hello, func(err error) {
+			var refusal peerpb.Refusal
+			if errors.As(err, &refusal) {
+				n.refused(e, refusal)
+			}
+			receiver.Receive(e.hello.Boot, m) // which looks for itself
+		})
+	})
+}
+
+// refused tells a process that a peer does not take it for who it says it is, if it is still there to hear it.
+func (n *network) refused(e envelope, why peerpb.Refusal) {
+	sender := n.w.nodes[e.from]
+	n.w.queue.after(n.delay(), func() {
+		if sender.life == e.life && sender.raft != nil && !n.cut[[2]int{e.to, e.from}] {
+			sender.living(e.life, func() { sender.raft.Disowned(n.w.nodes[e.to].id, string(why)) })()
+		}
+	})
 }
 
 // lost lets a node hear, a moment later and once for all that got lost until then, that it does not reach a peer: as the
