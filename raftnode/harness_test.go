@@ -64,6 +64,7 @@ type node struct {
 
 	crashAt int                  // file operations left until the process dies; 0: it lives
 	fault   func(memfs.Op) error // decides about each file operation
+	copied  *memfs.FS            // what a script put aside of the disk
 	works   func()               // gives the state file its space back; nil if it has it
 }
 
@@ -320,13 +321,29 @@ func (c *cluster) deliver(e *envelope) {
 	if err := proto.Unmarshal(e.data, m); err != nil {
 		c.t.Fatal(err)
 	}
-	n.posted = append(n.posted, func() {
+	receive := func() {
 		n.raft.Admit(e.from, e.hello, func(err error) {
 			var refusal peerpb.Refusal
 			if errors.As(err, &refusal) {
 				n.say("refuses n%d: %v", e.from, err)
+				if s := c.node(e.from); s.life == e.life && s.raft != nil {
+					s.posted = append(s.posted, func() { s.raft.Disowned(n.id, string(refusal)) })
+				}
 			}
 			n.raft.Receive(e.hello.Boot, m) // which looks for itself
+		})
+	}
+	// Who sends looks first whether the other is who it was.
+	s, life, hello := c.node(e.from), n.life, n.raft.Hello()
+	if s.life != e.life || s.raft == nil || s.paused {
+		n.posted = append(n.posted, receive)
+		return
+	}
+	s.posted = append(s.posted, func() {
+		s.raft.Admit(n.id, hello, func(err error) {
+			if (err == nil || errors.Is(err, raftnode.ErrStopped)) && n.life == life {
+				n.posted = append(n.posted, receive)
+			}
 		})
 	})
 }

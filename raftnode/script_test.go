@@ -3,6 +3,7 @@ package raftnode_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -370,6 +371,12 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 				d.Fatalf(t, "remove %s: %v", name, err)
 			}
 		}
+	case "save-disk":
+		n.copied = n.fs.CrashClone(rand.New(rand.NewPCG(1, 1)), n.mapRoot())
+	case "load-disk":
+		n.fs = n.copied.CrashClone(rand.New(rand.NewPCG(1, 1)), n.mapRoot())
+	case "wipe-disk":
+		n.fs = memfs.New(1, n.mapRoot())
 	case "rot":
 		n.fs.Rot(d.CmdArgs[1].Key, int64(number(t, d, "at", 0)), number(t, d, "n", 1), func(p []byte) {
 			for i := range p {

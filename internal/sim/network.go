@@ -35,6 +35,7 @@ func (n *network) send(from int, to uint64, m *peerpb.Message) {
 	n.w.check.sent(n.w.nodes[from], m)
 	sender := n.w.nodes[from]
 	e := envelope{from: from, to: target, life: sender.life, hello: sender.raft.Hello(), data: b}
+	e.reached = sender.met[target]
 	deliver := func() { n.deliver(e) }
 	if !n.w.faulty {
 		n.w.queue.after(n.delay(), deliver)
@@ -67,13 +68,14 @@ type envelope struct {
 	from, to int
 	life     int          // of the sender
 	hello    peerpb.Hello // what the sender's process says of itself when it connects
+	reached  int          // the life of the target that the sender was connected to; 0 if to none
 	data     []byte
 }
 
-// deliver hands a message to its target if the link is up at that moment and the target is alive. As the transport does, it
-// first lets the target decide whether the sender may speak.
+// deliver hands a message to its target if the link is up at that moment and the target is alive. As in the transport's
+// handshake, the sender has a say in who its target is first, and then the target in who speaks.
 func (n *network) deliver(e envelope) {
-	from, to, b := e.from, e.to, e.data
+	from, to := e.from, e.to
 	target := n.w.nodes[to]
 	if n.cut[[2]int{from, to}] || target.raft == nil {
 		n.lost(from, to)
@@ -83,6 +85,24 @@ func (n *network) deliver(e envelope) {
 		target.held = append(target.held, func() { n.deliver(e) }) // it waits in the socket
 		return
 	}
+	sender, life := n.w.nodes[from], target.life
+	switch {
+	case sender.life == e.life && sender.raft != nil && !sender.paused:
+		sender.guard(func() {
+			sender.raft.Admit(target.id, target.raft.Hello(), func(err error) {
+				if err == nil && target.life == life {
+					sender.met[to] = life
+					n.receive(e, target)
+				}
+			})
+		})
+	case e.reached == life: // what it sent when it was alive
+		n.receive(e, target)
+	}
+}
+
+func (n *network) receive(e envelope, target *node) {
+	from, to, b := e.from, e.to, e.data
 	m := &peerpb.Message{}
 	if err := proto.Unmarshal(b, m); err != nil {
 		panic(err)

@@ -45,6 +45,7 @@ type node struct {
 	held      []func()       // what it would have done meanwhile, in order
 	rate      float64        // of its clock, per true second
 	step      time.Duration  // of its wall clock
+	met       map[int]int    // by index of another node: its life that this process is connected to
 	raft      *raftnode.Node // nil while down
 	view      *apply.View    // as last published
 	stat      raftnode.Status
@@ -55,7 +56,7 @@ func (n *node) start() {
 	n.life++
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
-	n.view, n.stat, n.rotten = nil, raftnode.Status{}, ""
+	n.view, n.stat, n.rotten, n.met = nil, raftnode.Status{}, "", map[int]int{}
 	if n.w.faulty && n.w.opt.CrashAtFileOp && n.rng.IntN(3) > 0 {
 		n.crashAt(1 + n.rng.IntN(100)) // while booting, or soon after
 	}
