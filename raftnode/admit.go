@@ -3,6 +3,7 @@ package raftnode
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -17,7 +18,7 @@ import (
 // other directory, no older run and no second one from a copy is listened to under that member's id.
 //
 // What is not durable, and ends with this process, is what the member told this node that it promised. A run that has
-// less was robbed by its disk, or is a copy.
+// less was robbed by its disk, or is a copy. That it was refused is durable again.
 type acquaintances struct {
 	lane    env.Lane
 	file    *wal.PeersFile // owned by the lane
@@ -107,11 +108,18 @@ func (n *Node) Admit(member uint64, h peerpb.Hello, done func(error)) {
 	case a.saving:
 		a.waiting = append(a.waiting, func() { n.Admit(member, h, done) })
 	default:
-		if err := a.judge(member, h); err != nil || a.admitted(member, h.Boot) {
-			done(err)
-			return
+		p := a.met[member]
+		err := a.judge(member, h)
+		switch {
+		case errors.Is(err, errForgetful) && p.Refused != h.Nonce:
+			p.Refused = h.Nonce
+			n.meet(p, func(saved error) { done(firstError(saved, refusal(err))) })
+		case err != nil || a.admitted(member, h.Boot):
+			done(refusal(err))
+		default:
+			p.Member, p.Incarnation, p.Epoch, p.Nonce = member, h.Incarnation, h.Epoch, h.Nonce
+			n.meet(p, done)
 		}
-		n.meet(wal.Peer{Member: member, Incarnation: h.Incarnation, Epoch: h.Epoch, Nonce: h.Nonce}, done)
 	}
 }
 
@@ -121,34 +129,53 @@ func (a *acquaintances) admitted(member uint64, b peerpb.Boot) bool {
 	return ok && p.Incarnation == b.Incarnation && p.Epoch == b.Epoch && p.Nonce == b.Nonce
 }
 
+// What a run is refused for, with what is to be done. All are for good.
+var (
+	errWiped = errors.New("it was wiped or replaced; if the old one still exists start the member with it, else " + notThisMember)
+	errCopy  = errors.New("there are two copies of the directory; keep the one that ran last, see that no process runs on " +
+		"another, and start the member on it again")
+	errForgetful = errors.New("its disk lost what it had synced, or the directory is a copy from before; if the newer one " +
+		"exists start the member with it, else " + notThisMember)
+	errFull = errors.New("no more members can be remembered")
+)
+
+// refusal is err as whoever called shall get it.
+func refusal(err error) error {
+	if err == nil || errors.Is(err, errFull) {
+		return err
+	}
+	return peerpb.Refusal(err.Error())
+}
+
 // judge says why a run may not speak for a member.
 func (a *acquaintances) judge(member uint64, h peerpb.Hello) error {
 	p, met := a.met[member]
-	if !met {
-		if len(a.met) == wal.MaxPeers {
-			return fmt.Errorf("this member has met %d others, it remembers no more", len(a.met))
-		}
-		return nil
-	}
 	t := a.told[member]
 	switch {
+	case !met && len(a.met) == wal.MaxPeers:
+		return fmt.Errorf("this member has met %d others: %w", len(a.met), errFull)
+	case !met:
+		return nil
 	case a.admitted(member, h.Boot): // it says the same as when it was admitted, and has promised more since
 		return nil
 	case p.Incarnation != h.Incarnation:
-		return refuse("member %x comes with data directory %x, but its data directory is %x: it was wiped or replaced; if the old "+
-			"one still exists start the member with it, else %s", member, h.Incarnation, p.Incarnation, notThisMember)
+		return fmt.Errorf("member %x comes with data directory %x, but its data directory is %x: %w", member, h.Incarnation,
+			p.Incarnation, errWiped)
+	case p.Refused != 0 && slices.Contains(h.Runs, p.Refused):
+		return fmt.Errorf("member %x comes with a data directory that had forgotten what it promised when it was here before: %w",
+			member, errForgetful)
 	case h.Epoch < p.Epoch:
-		return refuse("member %x comes with start %d of its data directory, but its start %d was here already: %s", member,
-			h.Epoch, p.Epoch, isCopy)
+		return fmt.Errorf("member %x comes with start %d of its data directory, but its start %d was here already: %w", member,
+			h.Epoch, p.Epoch, errCopy)
 	case !descends(h, p):
-		return refuse("member %x comes with start %d of its data directory, which knows nothing of a start %d that was here: %s",
-			member, h.Epoch, p.Epoch, isCopy)
+		return fmt.Errorf("member %x comes with start %d of its data directory, which knows nothing of a start %d that was here: %w",
+			member, h.Epoch, p.Epoch, errCopy)
 	case h.Term < t.term:
-		return refuse("member %x has forgotten term %d, in which it voted or acknowledged, it comes with term %d: %s", member,
-			t.term, h.Term, isForgetful)
+		return fmt.Errorf("member %x has forgotten term %d, in which it voted or acknowledged, it comes with term %d: %w", member,
+			t.term, h.Term, errForgetful)
 	case h.Term == t.ackTerm && h.Last < t.ack && !h.Repairing:
-		return refuse("member %x has forgotten entries, it acknowledged all up to %d in term %d and comes with a log that ends "+
-			"at %d: %s", member, t.ack, t.ackTerm, h.Last, isForgetful)
+		return fmt.Errorf("member %x has forgotten entries, it acknowledged all up to %d in term %d and comes with a log that ends "+
+			"at %d: %w", member, t.ack, t.ackTerm, h.Last, errForgetful)
 	}
 	return nil
 }
@@ -160,17 +187,7 @@ func descends(h peerpb.Hello, p wal.Peer) bool {
 	return ago >= uint64(len(h.Runs)) || h.Runs[uint64(len(h.Runs))-1-ago] == p.Nonce
 }
 
-func refuse(format string, args ...any) error { return peerpb.Refusal(fmt.Sprintf(format, args...)) }
-
-// What refusals end with: what is to be done.
-const (
-	isCopy = "there are two copies of the directory; keep the one that ran last, see that no process runs on another, and start " +
-		"the member on it again"
-	isForgetful = "its disk lost what it had synced, or the directory is a copy from before; if the newer one exists start the " +
-		"member with it, else " + notThisMember
-)
-
-// meet makes a run durable as the one that speaks for its member.
+// meet makes durable which run speaks for a member.
 func (n *Node) meet(p wal.Peer, done func(error)) {
 	a := &n.peers
 	a.saving = true

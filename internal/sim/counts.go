@@ -12,6 +12,7 @@ type Counts struct {
 	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
 	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
 	Rotted, FoundRunning, Repaired                                                       int
+	Wiped, Restored, Unpromised, Clones, Refused                                         int
 	AckedWrites, AckedReads, UnknownOutcomes, FailedWrites                               int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
 	DurabilityChecks, PorcupineChecks                                                    int
@@ -43,6 +44,8 @@ func (c *Counts) numbers() []struct {
 		{"hanging logs", &c.Hangs}, {"full disks", &c.Fulls}, {"writes without space", &c.RefusedForSpace},
 		{"starts without space", &c.NoRoomToStart},
 		{"damaged files", &c.Rotted}, {"found while running", &c.FoundRunning}, {"repaired nodes", &c.Repaired},
+		{"wiped disks", &c.Wiped}, {"older disks", &c.Restored}, {"lost hard states", &c.Unpromised}, {"cloned disks", &c.Clones},
+		{"refused nodes", &c.Refused},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }
@@ -87,6 +90,7 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 const (
 	floorRoleChanges = 100 // of each kind
 	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
+	floorRefused     = 100 // wiped, older, or without its hard state
 	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
 )
 
@@ -107,6 +111,9 @@ func (c *Counts) Thin() []string {
 	}
 	if c.Repaired < floorRepairs {
 		thin = append(thin, fmt.Sprintf("%d damaged nodes were repaired, want %d", c.Repaired, floorRepairs))
+	}
+	if c.Refused < floorRefused {
+		thin = append(thin, fmt.Sprintf("%d nodes with another disk than their own were refused, want %d", c.Refused, floorRefused))
 	}
 	return thin
 }

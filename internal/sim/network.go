@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/transport"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
@@ -26,15 +27,15 @@ func newNetwork(w *world, rng *rand.Rand) *network {
 	return &network{w: w, rng: rng, cut: map[[2]int]bool{}, clogged: map[[2]int]time.Duration{}, noticed: map[[2]int]bool{}}
 }
 
-func (n *network) send(from int, to uint64, m *peerpb.Message) {
+func (n *network) send(sender *node, to uint64, m *peerpb.Message) {
+	from := sender.index
 	target := n.w.indexOf(to)
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		panic(err)
 	}
-	n.w.check.sent(n.w.nodes[from], m)
-	sender := n.w.nodes[from]
-	e := envelope{from: from, to: target, life: sender.life, hello: sender.raft.Hello(), data: b}
+	n.w.check.sent(sender, m)
+	e := envelope{sender: sender, from: from, to: target, life: sender.life, hello: sender.raft.Hello(), data: b}
 	e.reached = sender.met[target]
 	deliver := func() { n.deliver(e) }
 	if !n.w.faulty {
@@ -65,6 +66,7 @@ func (n *network) delay() time.Duration {
 
 // envelope is a message on its way.
 type envelope struct {
+	sender   *node
 	from, to int
 	life     int          // of the sender
 	hello    peerpb.Hello // what the sender's process says of itself when it connects
@@ -85,12 +87,12 @@ func (n *network) deliver(e envelope) {
 		target.held = append(target.held, func() { n.deliver(e) }) // it waits in the socket
 		return
 	}
-	sender, life := n.w.nodes[from], target.life
+	sender, life := e.sender, target.life
 	switch {
 	case sender.life == e.life && sender.raft != nil && !sender.paused:
 		sender.guard(func() {
 			sender.raft.Admit(target.id, target.raft.Hello(), func(err error) {
-				if err == nil && target.life == life {
+				if (err == nil || errors.Is(err, raftnode.ErrStopped)) && target.life == life {
 					sender.met[to] = life
 					n.receive(e, target)
 				}
@@ -130,7 +132,7 @@ func (n *network) receive(e envelope, target *node) {
 
 // refused tells a process that a peer does not take it for who it says it is, if it is still there to hear it.
 func (n *network) refused(e envelope, why peerpb.Refusal) {
-	sender := n.w.nodes[e.from]
+	sender := e.sender
 	n.w.queue.after(n.delay(), func() {
 		if sender.life == e.life && sender.raft != nil && !n.cut[[2]int{e.to, e.from}] {
 			sender.living(e.life, func() { sender.raft.Disowned(n.w.nodes[e.to].id, string(why)) })()

@@ -18,6 +18,7 @@ import (
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
+	"github.com/quorumkv/quorumkv/storage/wal"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -38,6 +39,7 @@ type node struct {
 	lanes   map[string]*lane
 	// fullUntil is when the disk has space again.
 	fullUntil time.Duration
+	disks     disks          // that are not in it, or not its own
 	hurt      bool           // its files are damaged, as far as is known
 	rotten    string         // its state file that was damaged in this life, and may still be the one in use
 	frozen    bool           // stays down while the others must make progress
@@ -74,6 +76,9 @@ func (n *node) start() {
 		n.w.count.NoRoomToStart++
 		n.crash(false)
 		return
+	case n.disks.original != nil && errors.Is(err, wal.ErrHardStateLost):
+		n.outed("at its start")
+		return
 	case err != nil:
 		n.w.violation("node %d does not start: %v", n.index+1, err)
 		return
@@ -83,7 +88,7 @@ func (n *node) start() {
 }
 
 func (n *node) config(life int) raftnode.Config {
-	return raftnode.Config{
+	cfg := raftnode.Config{
 		ClusterID:       1,
 		MemberID:        n.id,
 		Members:         n.w.members,
@@ -110,11 +115,19 @@ func (n *node) config(life int) raftnode.Config {
 			Apply:    func(_ time.Duration, entries []*raftpb.Entry) { n.w.check.applied(n, entries) },
 		},
 		Failed: func(err error) {
-			if n.life == life {
+			switch {
+			case n.life != life:
+			case errors.Is(err, raftnode.ErrDisowned) && n.mayBeRefused():
+				n.w.queue.after(0, n.living(life, func() { n.outed(err.Error()) }))
+			default:
 				n.w.violation("node %d failed: %v", n.index+1, err)
 			}
 		},
 	}
+	if n.disks.clone { // what it publishes is not what the node does of which it is a copy
+		cfg.Publish, cfg.Observe = nil, raftnode.Observer{}
+	}
+	return cfg
 }
 
 // env is the node's world for one life. Once that life is over, nothing it had planned happens.
@@ -247,12 +260,15 @@ func (n *node) crash(powerLoss bool) {
 	} else {
 		n.fs = n.fs.ProcessCrash()
 	}
-	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot {
+	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot && n.disks.original == nil {
 		n.rot()
+	}
+	if n.w.faulty && n.w.opt.Impostors > 0 {
+		n.exchange()
 	}
 	life := n.life
 	n.w.queue.after(exponential(n.rng, n.w.opt.DownFor), func() {
-		if n.life == life && !n.frozen {
+		if n.life == life && !n.frozen && !n.disks.out {
 			n.start()
 		}
 	})
@@ -354,7 +370,7 @@ func (n *node) proceed(name string) {
 
 type port struct{ n *node }
 
-func (p port) Send(to uint64, m *peerpb.Message) { p.n.w.net.send(p.n.index, to, m) }
+func (p port) Send(to uint64, m *peerpb.Message) { p.n.w.net.send(p.n, to, m) }
 
 func exponential(rng *rand.Rand, mean time.Duration) time.Duration {
 	return time.Duration(rng.ExpFloat64()*float64(mean)) + time.Microsecond

@@ -43,6 +43,7 @@ type Options struct {
 	HangEvery          time.Duration // mean time until a log hangs for good; 0: none does
 	CopyOnWrite        bool          // the disks find space missing also where it is preallocated
 	Rot                float64       // share of crashes during which a disk damages what it holds
+	Impostors          float64       // share of crashes after which a node finds another disk than its own
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -126,6 +127,13 @@ func Draw(rng *rand.Rand) Options {
 	o.CopyOnWrite = coin()
 	if rng.IntN(3) == 0 {
 		o.Rot = 0.2 + 0.8*rng.Float64()
+		def := between(3*time.Second, 15*time.Second)
+		if o.CrashEvery == 0 {
+			o.CrashEvery = def
+		}
+	}
+	if rng.IntN(3) == 0 {
+		o.Impostors = 0.2 + 0.8*rng.Float64()
 		def := between(3*time.Second, 15*time.Second)
 		if o.CrashEvery == 0 {
 			o.CrashEvery = def

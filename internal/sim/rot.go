@@ -61,7 +61,7 @@ func (n *node) rot() {
 // none of them is served, and found by the checks.
 func (n *node) rotLive() {
 	w := n.w
-	if n.raft == nil || n.paused || n.view == nil || w.hurtWith(n) > (len(w.nodes)-1)/2 {
+	if n.raft == nil || n.paused || n.view == nil || n.disks.original != nil || w.hurtWith(n) > (len(w.nodes)-1)/2 {
 		return
 	}
 	db := n.stateFile()
@@ -264,7 +264,7 @@ func (n *node) healed() {
 	if n.rotten != "" && n.rotten != n.stateFile() {
 		n.rotten = ""
 	}
-	if n.hurt && n.rotten == "" && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
+	if n.hurt && n.rotten == "" && n.disks.original == nil && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
 		n.hurt = false
 		n.w.count.Repaired++
 	}

@@ -38,6 +38,10 @@ func (w *world) trials() {
 	if w.opt.FullEvery > 0 {
 		w.fullTrial()
 	}
+	if w.opt.Impostors > 0 && len(w.nodes) > 1 {
+		w.oldDiskTrial()
+		w.cloneTrial()
+	}
 }
 
 // within runs until done, which must come before the limit is over. Clocks that run slowly have more time.

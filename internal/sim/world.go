@@ -195,6 +195,7 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
+		n.giveBack()
 		if n.raft != nil && n.rotten != "" {
 			n.crash(false) // a start reads all there is, and finds what no read came across
 		}

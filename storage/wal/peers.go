@@ -15,6 +15,8 @@ type Peer struct {
 	Member       uint64
 	Incarnation  [16]byte
 	Epoch, Nonce uint64
+	// Refused is the nonce of a run that had forgotten what the member had promised; 0 if there was none.
+	Refused uint64
 }
 
 // Peers is what tells the runs of members apart.
@@ -35,7 +37,7 @@ const (
 	peersMagic     = "QKVPRS\x00\x01"
 	peersCopySize  = 4096
 	peersFixedSize = 40
-	peerSize       = 40
+	peerSize       = 48
 	// MaxRuns is how many of its own runs a node remembers, and MaxPeers how many other members.
 	MaxRuns  = 64
 	MaxPeers = (peersCopySize - peersFixedSize - 8*MaxRuns) / peerSize
@@ -147,6 +149,7 @@ func encodePeers(b []byte, seq uint64, peers Peers) {
 		copy(r[8:], p.Incarnation[:])
 		le.PutUint64(r[24:], p.Epoch)
 		le.PutUint64(r[32:], p.Nonce)
+		le.PutUint64(r[40:], p.Refused)
 	}
 	le.PutUint32(b[20:], peersCRC(b))
 }
@@ -182,7 +185,7 @@ func decodePeers(b []byte) (seq uint64, peers Peers, err error) {
 	r = r[8*MaxRuns:]
 	for i := range int(met) {
 		r := r[i*peerSize:]
-		peers.Met = append(peers.Met, Peer{le.Uint64(r), [16]byte(r[8:24]), le.Uint64(r[24:]), le.Uint64(r[32:])})
+		peers.Met = append(peers.Met, Peer{le.Uint64(r), [16]byte(r[8:24]), le.Uint64(r[24:]), le.Uint64(r[32:]), le.Uint64(r[40:])})
 	}
 	return le.Uint64(b[8:]), peers, nil
 }
