@@ -58,6 +58,7 @@ import (
 //	full-state N                         there is no space for the state file that is open now
 //	works N                              nothing fails any more
 //	disk N free=N                        so many bytes are free on a node's disk, whatever it holds
+//	save-disk N, load-disk N, wipe-disk N puts a copy of a node's disk aside, puts it in, puts an empty one in
 //	remove N NAME, rot N NAME at=N [n=N], files N [DIR]
 //	status NODES
 //	trace on|off                         tells also what is sent, synced and renamed
