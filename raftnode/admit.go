@@ -45,11 +45,13 @@ func (n *Node) openPeers() error {
 	a.lane = n.env.Lane("peers")
 	a.met, a.told = map[uint64]wal.Peer{}, map[uint64]told{}
 	var peers wal.Peers
+	lost := false
 	err := retrying(n.env.FS, func() (err error) {
 		a.file, peers, err = wal.OpenPeers(n.env.FS)
 		if errors.Is(err, wal.ErrPeersLost) {
 			// One of many who remember: that it forgot does no harm unless another member is wiped before it meets this one.
 			n.logger.Warn("peers are met anew", "error", err)
+			lost = true
 			a.file, peers, err = wal.CreatePeers(n.env.FS)
 		}
 		return err
@@ -60,7 +62,10 @@ func (n *Node) openPeers() error {
 	for _, p := range peers.Met {
 		a.met[p.Member] = p
 	}
-	a.runs = append(ownRuns(peers, n.self.Epoch), n.hello.Nonce)
+	if !lost {
+		a.runs = ownRuns(peers, n.self.Epoch)
+	}
+	a.runs = append(a.runs, n.hello.Nonce)
 	a.runs = a.runs[max(0, len(a.runs)-wal.MaxRuns):]
 	n.hello.Runs = a.runs
 	if err := retrying(n.env.FS, func() error { return a.file.Save(n.peersWith(nil)) }); err != nil {
@@ -69,15 +74,12 @@ func (n *Node) openPeers() error {
 	return nil
 }
 
-// ownRuns are the nonces of the runs before the one of that epoch.
+// ownRuns are the nonces of the runs before the one of that epoch. Those that are not in the file ended before they had one.
 func ownRuns(p wal.Peers, epoch uint64) []uint64 {
-	if len(p.Runs) == 0 {
-		return nil
-	}
 	if p.Epoch >= epoch { // the disk took the epoch back: whoever met the run of then will tell the difference
 		return p.Runs[:len(p.Runs)-int(min(p.Epoch-epoch+1, uint64(len(p.Runs))))]
 	}
-	return append(p.Runs, make([]uint64, min(epoch-p.Epoch-1, wal.MaxRuns))...) // they ended before they had one
+	return append(p.Runs, make([]uint64, min(epoch-p.Epoch-1, wal.MaxRuns))...)
 }
 
 // peersWith is what the file shall hold with one more peer, unless it is nil.

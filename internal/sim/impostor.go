@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
@@ -51,6 +52,7 @@ func (n *node) exchange() {
 		w.count.Restored++
 		n.put(n.disks.copied, kind)
 		n.disks.copied = nil
+		n.startApart(n.rng.IntN(4))
 	case kind == "hard state gone":
 		w.count.Unpromised++
 		other := n.copyDisk("forgetful")
@@ -65,6 +67,20 @@ func (n *node) exchange() {
 func (n *node) put(other *memfs.FS, kind string) {
 	n.w.trace.event(n.w.queue.now, n.index+1, "disk exchanged: "+kind)
 	n.disks.original, n.fs, n.hurt = n.fs, other, true
+}
+
+// startApart starts a node, where nobody hears it, so many times.
+func (n *node) startApart(times int) {
+	for range times {
+		n.life++
+		apart, err := raftnode.Open(n.env(n.life), n.config(n.life))
+		if err != nil { // a disk that is full
+			break
+		}
+		apart.Abandon()
+		n.fs = n.fs.ProcessCrash()
+	}
+	n.life++
 }
 
 // outed takes note that a node was refused. It stays down, and its own disk comes back, later or when all heals.
