@@ -90,7 +90,7 @@ func (c *Counts) Print(w io.Writer, coverage bool) {
 const (
 	floorRoleChanges = 100 // of each kind
 	floorRepairs     = 300 // damaged nodes; 1,000 seeds reach about 1,100
-	floorRefused     = 100 // wiped, older, or without its hard state
+	floorRefused     = 300 // nodes with another disk than their own; 1,000 seeds reach about 980
 	floorFaultPoints = 75  // different operations that a crash struck; 1,000 seeds reach about 90
 )
 
