@@ -16,6 +16,7 @@ import (
 	"github.com/quorumkv/quorumkv/storage/snap"
 	"github.com/quorumkv/quorumkv/storage/wal"
 	"github.com/quorumkv/quorumkv/storage/watch"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
 // Open reads a node's files, or makes them when the data directory is empty, and returns the node ready to Start. It
@@ -62,6 +63,13 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 		}
 	}()
 	if err := n.openFiles(); err != nil {
+		return nil, errors.Join(err, n.disk.close())
+	}
+	n.hello = peerpb.Hello{
+		Boot: peerpb.Boot{Incarnation: id.Incarnation, Epoch: n.self.Epoch, Nonce: e.Rand.Uint64()},
+		Term: n.disk.hard.Term, Last: n.mem.last(), Repairing: n.repair != nil,
+	}
+	if err := n.openPeers(); err != nil {
 		return nil, errors.Join(err, n.disk.close())
 	}
 	opened = true

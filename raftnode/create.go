@@ -124,7 +124,7 @@ func clearForCreation(f env.FS) error {
 		switch name {
 		case creating:
 			marked = true
-		case datadir.HardState, walDir, stateDir, snapDir:
+		case datadir.HardState, datadir.Peers, walDir, stateDir, snapDir:
 			found = name
 		}
 	}
@@ -140,7 +140,7 @@ func clearForCreation(f env.FS) error {
 			return fmt.Errorf("create data: %w", err)
 		}
 	}
-	for _, name := range []string{datadir.HardState, walDir, stateDir, snapDir} {
+	for _, name := range []string{datadir.HardState, datadir.Peers, walDir, stateDir, snapDir} {
 		if err := removeAll(f, name); err != nil {
 			return fmt.Errorf("clear an interrupted creation: %w", err)
 		}

@@ -11,11 +11,13 @@
 //	lane apply   the state machine and its bbolt file (also: switching to an installed snapshot)
 //	lane snap    snapshot files: making, reading, receiving, staging
 //	lane scrub   reading of all files, in search of damage
+//	lane peers   whom the node has met
 //
 // The rules that the order of the code keeps:
 //
 //   - Entries and votes are durable before any message that relies on them leaves the node: such messages are the
 //     Responses of MsgStorageAppend and are delivered only after the lane reports success (append.go).
+//   - Nobody is listened to before it is durable that this run speaks for its member (admit.go).
 //   - An entry is applied only when committed, in index order, once; a client is answered only after its own node
 //     applied the command (apply.go, pending.go).
 //   - A linearizable read is served from a state at least as new as the commit index that a quorum confirmed after the

@@ -55,7 +55,7 @@ func (p port) Send(to uint64, m *peerpb.Message) {
 		p.n.c.t.Fatal(err)
 	}
 	kind, text := describe(m)
-	e := &envelope{from: p.n.id, to: to, kind: kind, text: text, data: b}
+	e := &envelope{from: p.n.id, to: to, kind: kind, text: text, data: b, life: p.n.life, hello: p.n.raft.Hello()}
 	if p.n.c.trace && !isIdleHeartbeat(m) {
 		p.n.say("-> n%d %s", to, text)
 	}
@@ -91,6 +91,8 @@ type envelope struct {
 	kind     string
 	text     string
 	data     []byte
+	life     int          // of the sender
+	hello    peerpb.Hello // of the run that sent it
 	held     bool
 }
 

@@ -68,6 +68,7 @@ type node struct {
 	twist   bool                 // the next put is applied with another value
 	odd     uint64               // the index where that happened, until the state is replaced; 0: it did not
 	oddFile string               // and what CURRENT was
+	copied  *memfs.FS            // what a script put aside of the disk
 	works   func()               // gives the state file its space back; nil if it has it
 }
 
@@ -303,7 +304,7 @@ func (c *cluster) step() bool {
 		return true
 	}
 	for _, n := range c.nodes {
-		for _, name := range []string{"wal", "apply", "snap", "scrub"} {
+		for _, name := range []string{"peers", "wal", "apply", "snap", "scrub"} {
 			if !n.held[name] && n.runJob(name) {
 				return true
 			}
@@ -345,7 +346,31 @@ func (c *cluster) deliver(e *envelope) {
 	if err := proto.Unmarshal(e.data, m); err != nil {
 		c.t.Fatal(err)
 	}
-	n.posted = append(n.posted, func() { n.raft.Receive(m) })
+	receive := func() {
+		n.raft.Admit(e.from, e.hello, func(err error) {
+			var refusal peerpb.Refusal
+			if errors.As(err, &refusal) {
+				n.say("refuses n%d: %v", e.from, err)
+				if s := c.node(e.from); s.life == e.life && s.raft != nil {
+					s.posted = append(s.posted, func() { s.raft.Disowned(n.id, string(refusal)) })
+				}
+			}
+			n.raft.Receive(e.hello.Boot, m) // which looks for itself
+		})
+	}
+	// Who sends looks first whether the other is who it was.
+	s, life, hello := c.node(e.from), n.life, n.raft.Hello()
+	if s.life != e.life || s.raft == nil || s.paused {
+		n.posted = append(n.posted, receive)
+		return
+	}
+	s.posted = append(s.posted, func() {
+		s.raft.Admit(n.id, hello, func(err error) {
+			if (err == nil || errors.Is(err, raftnode.ErrStopped)) && n.life == life {
+				n.posted = append(n.posted, receive)
+			}
+		})
+	})
 }
 
 // tick lets time pass on some nodes and on no other.

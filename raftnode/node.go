@@ -23,6 +23,7 @@ type Node struct {
 	logger hclog.Logger
 
 	identity wal.Identity
+	hello    peerpb.Hello
 	founders []apply.Member // as in the identity file
 	// self is this boot's identity: member and epoch. Its counter is the last request id given out.
 	self apply.RequestID
@@ -30,6 +31,7 @@ type Node struct {
 	raw *raft.RawNode // nil while the log or the state is being restored from a peer
 	mem *memoryLog
 
+	peers                                   acquaintances
 	walLane, applyLane, snapLane, scrubLane env.Lane
 	disk                                    disk  // owned by the wal lane
 	state                                   state // owned by the apply lane
@@ -100,7 +102,9 @@ func (n *Node) Stop(done func(error)) {
 			// Through the snap lane and back: a copy that was being made is in place now.
 			n.snapLane.Do(func() error { return nil }, func(error) {
 				n.snapLane.Do(n.snaps.close, func(snapErr error) {
-					done(firstError(diskErr, stateErr, snapErr))
+					n.peers.lane.Do(n.peers.file.Close, func(peersErr error) {
+						done(firstError(diskErr, stateErr, snapErr, peersErr))
+					})
 				})
 			})
 		})
@@ -216,14 +220,16 @@ func (n *Node) stepSelf(m *raftpb.Message) {
 	n.schedule()
 }
 
-// Receive takes a message from a peer. The transport has checked sender and receiver.
-func (n *Node) Receive(m *peerpb.Message) {
-	if n.stopped || m.GetTo() != n.self.Member {
+// Receive takes a message from a run of a peer. The transport has checked sender and receiver. It is dropped unless that run
+// is the one that was admitted last.
+func (n *Node) Receive(from peerpb.Boot, m *peerpb.Message) {
+	if n.stopped || m.GetTo() != n.self.Member || !n.peers.admitted(m.GetFrom(), from) {
 		return
 	}
 	n.heard[m.GetFrom()] = n.env.Clock.Now()
 	switch b := m.GetBody().(type) {
 	case *peerpb.Message_Raft:
+		n.peers.takeNote(m.GetFrom(), b.Raft)
 		n.receiveRaft(b.Raft)
 	case *peerpb.Message_Forward:
 		n.forwarded(m.GetFrom(), b.Forward)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -61,6 +62,7 @@ import (
 //	full-state N                         there is no space for the state file that is open now
 //	works N                              nothing fails any more
 //	disk N free=N                        so many bytes are free on a node's disk, whatever it holds
+//	save-disk N, load-disk N, wipe-disk N puts a copy of a node's disk aside, puts it in, puts an empty one in
 //	remove N NAME, rot N NAME at=N [n=N], files N [DIR]
 //	spoil N NAME at=N [n=N]              the disk cannot read these bytes any more
 //	rot-value N VALUE                    damages that value wherever it is in the state file
@@ -414,6 +416,12 @@ func (s *script) disks(t *testing.T, d *datadriven.TestData) {
 				d.Fatalf(t, "remove %s: %v", name, err)
 			}
 		}
+	case "save-disk":
+		n.copied = n.fs.CrashClone(rand.New(rand.NewPCG(1, 1)), n.mapRoot())
+	case "load-disk":
+		n.fs = n.copied.CrashClone(rand.New(rand.NewPCG(1, 1)), n.mapRoot())
+	case "wipe-disk":
+		n.fs = memfs.New(1, n.mapRoot())
 	case "rot":
 		n.fs.Rot(d.CmdArgs[1].Key, int64(number(t, d, "at", 0)), number(t, d, "n", 1), func(p []byte) {
 			for i := range p {

@@ -117,7 +117,14 @@ func (b *bench) receive(m *peerpb.Message) bool {
 	if transport.Check(m, 2, 1) != nil {
 		return false
 	}
-	b.node.Receive(m)
+	run := peerpb.Hello{Boot: peerpb.Boot{Incarnation: [16]byte{2}, Epoch: 1}, Runs: []uint64{0}}
+	b.node.Admit(2, run, func(err error) {
+		if err != nil {
+			b.t.Error(err)
+		}
+	})
+	b.settle()
+	b.node.Receive(run.Boot, m)
 	b.settle()
 	return true
 }

@@ -148,10 +148,21 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 	}
 	s.member.raft = s.raft
 	s.transport, err = transport.New(transport.Config{
-		ClusterID:   who.clusterID,
-		MemberID:    who.memberID,
-		Incarnation: s.raft.Incarnation(),
-		Receive:     func(m *peerpb.Message) { e.Post(func() { s.raft.Receive(m) }) },
+		ClusterID: who.clusterID,
+		MemberID:  who.memberID,
+		Hello:     s.raft.Hello(),
+		Admit: func(ctx context.Context, member uint64, run peerpb.Hello) error {
+			decided := make(chan error, 1)
+			e.Post(func() { s.raft.Admit(member, run, func(err error) { decided <- err }) })
+			select {
+			case err := <-decided:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+		Disowned:    func(by uint64, reason string) { e.Post(func() { s.raft.Disowned(by, reason) }) },
+		Receive:     func(from peerpb.Boot, m *peerpb.Message) { e.Post(func() { s.raft.Receive(from, m) }) },
 		Unreachable: func(id uint64) { e.Post(func() { s.raft.PeerUnreachable(id) }) },
 		Faults:      s.drills.injector(),
 		Logger:      s.logger.Named("transport"),

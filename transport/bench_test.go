@@ -14,7 +14,8 @@ func benchLink(b *testing.B, receive func(*peerpb.Message)) *node {
 	b.Helper()
 	a := startNode(b, 1, "127.0.0.1:0", func(_ *Config, w *timing) { w.pingEvery = defaultTiming.pingEvery })
 	other := startNode(b, 2, "127.0.0.1:0", func(c *Config, w *timing) {
-		c.Receive, w.pingEvery = receive, defaultTiming.pingEvery
+		c.Receive = func(_ peerpb.Boot, m *peerpb.Message) { receive(m) }
+		w.pingEvery = defaultTiming.pingEvery
 	})
 	link(a, other)
 	return a

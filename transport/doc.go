@@ -16,18 +16,20 @@
 //
 // A stream opens with metadata that says who calls whom:
 //
-//	quorumkv-protocol      1
+//	quorumkv-protocol      2
 //	quorumkv-cluster       cluster id, hex
 //	quorumkv-from          sender's member id, hex
 //	quorumkv-to            the member id that the sender means to reach, hex
 //	quorumkv-incarnation   32 hex digits, drawn when the sender's data directory was made
+//	quorumkv-boot          the directory's boot epoch, and the nonces of its last runs, this one's last, hex
+//	quorumkv-log           stored term and last index of the log at the start, hex; "repairing" for the index if it is damaged
 //	quorumkv-class         control, bulk or snapshot
 //
 // The receiver refuses what does not fit with FailedPrecondition and a text that names the difference, else answers with
-// its own incarnation. Both sides hold a member id to the first incarnation that they met or were told of: a member whose
-// directory was lost has forgotten its votes and must not come back under the same id (the amnesia guard). A sender that
+// the last three of its own. Both sides ask their node whether that run may speak for the member (Config.Admit); a receiver
+// whose node says no for good answers DataLoss, and the sender's node hears of that (Config.Disowned). A sender that
 // is no known peer is accepted when all else fits: a member that lags may not have heard yet of its newest colleague,
-// and could not learn of it if it refused its log entries.
+// and could not learn of it if it refused its log entries. Streams of an older run end when a newer one is accepted.
 //
 // # What the receiver lets through
 //

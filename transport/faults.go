@@ -28,12 +28,12 @@ func (t *Transport) sendThroughFaults(p *peer, m *peerpb.Message) {
 // message may come twice.
 func (r *receiver) receiveThroughFaults(m *peerpb.Message) {
 	r.t.cfg.Faults.Pass(r.from.member, fault.In, r.from.class.String(), weightOf(m), func() {
-		r.t.receiveLate(proto.CloneOf(m))
+		r.t.receiveLate(r.run, proto.CloneOf(m))
 	})
 }
 
 // receiveLate hands on a message whose stream may be gone, and drops it when the transport is closed.
-func (t *Transport) receiveLate(m *peerpb.Message) {
+func (t *Transport) receiveLate(from peerpb.Boot, m *peerpb.Message) {
 	t.mu.Lock()
 	if t.closed {
 		t.mu.Unlock()
@@ -42,7 +42,7 @@ func (t *Transport) receiveLate(m *peerpb.Message) {
 	t.running.Add(1)
 	t.mu.Unlock()
 	defer t.running.Done()
-	t.cfg.Receive(m)
+	t.cfg.Receive(from, m)
 }
 
 // awaitFaults holds up a call to or from a peer as long as the rules do. The error is a status.

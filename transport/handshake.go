@@ -3,16 +3,20 @@ package transport
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
 // protocolVersion names the meaning of the messages as a whole. A change that an older member would misread raises it.
-const protocolVersion = "1"
+const protocolVersion = "2"
 
 // Metadata keys of the handshake; the values are described in the package comment.
 const (
@@ -21,24 +25,46 @@ const (
 	keyFrom        = "quorumkv-from"
 	keyTo          = "quorumkv-to"
 	keyIncarnation = "quorumkv-incarnation"
+	keyBoot        = "quorumkv-boot"
+	keyLog         = "quorumkv-log"
 	keyClass       = "quorumkv-class"
 )
+
+// disowned is the code of a refusal that is meant for good: it was not the call that was wrong, but who called. It is one
+// that gRPC and proxies never make up themselves.
+const disowned = codes.DataLoss
 
 // hello is what the opening metadata of a stream says.
 type hello struct {
 	cluster, from, to uint64
-	incarnation       [16]byte
 	class             class
+	run               peerpb.Hello
 }
 
 func (h hello) metadata() metadata.MD {
-	return metadata.Pairs(
+	return metadata.Join(metadata.Pairs(
 		keyProtocol, protocolVersion,
 		keyCluster, label(h.cluster),
 		keyFrom, label(h.from),
 		keyTo, label(h.to),
-		keyIncarnation, hex.EncodeToString(h.incarnation[:]),
 		keyClass, h.class.String(),
+	), runMetadata(h.run))
+}
+
+// runMetadata is how a run of a member says which one it is, on both sides of the handshake.
+func runMetadata(r peerpb.Hello) metadata.MD {
+	last := "repairing"
+	if !r.Repairing {
+		last = label(r.Last)
+	}
+	runs := label(r.Epoch)
+	for _, nonce := range r.Runs {
+		runs += " " + label(nonce)
+	}
+	return metadata.Pairs(
+		keyIncarnation, hex.EncodeToString(r.Incarnation[:]),
+		keyBoot, runs,
+		keyLog, label(r.Term)+" "+last,
 	)
 }
 
@@ -54,7 +80,7 @@ func parseHello(md metadata.MD) (h hello, err error) {
 			return h, fmt.Errorf("handshake field %s is %q, want an id in hex", id.key, first(md, id.key))
 		}
 	}
-	if h.incarnation, err = parseIncarnation(md); err != nil {
+	if h.run, err = parseRun(md); err != nil {
 		return h, err
 	}
 	var ok bool
@@ -73,6 +99,38 @@ func parseIncarnation(md metadata.MD) (inc [16]byte, err error) {
 	return [16]byte(b), nil
 }
 
+func parseRun(md metadata.MD) (r peerpb.Hello, err error) {
+	if r.Incarnation, err = parseIncarnation(md); err != nil {
+		return r, err
+	}
+	runs, err := parseNumbers(first(md, keyBoot))
+	if err != nil || len(runs) < 2 || runs[0] == 0 {
+		return r, fmt.Errorf("handshake field %s is %q, want two or more numbers in hex, the first not 0", keyBoot, first(md, keyBoot))
+	}
+	r.Epoch, r.Runs, r.Nonce = runs[0], runs[1:], runs[len(runs)-1]
+	text, repairing := strings.CutSuffix(first(md, keyLog), " repairing")
+	if r.Repairing = repairing; repairing {
+		text += " 0"
+	}
+	log, err := parseNumbers(text)
+	if err != nil || len(log) != 2 {
+		return r, fmt.Errorf(`handshake field %s is %q, want a term in hex and an index in hex or "repairing"`, keyLog, first(md, keyLog))
+	}
+	r.Term, r.Last = log[0], log[1]
+	return r, nil
+}
+
+func parseNumbers(text string) (numbers []uint64, err error) {
+	for _, part := range strings.Split(text, " ") {
+		n, err := strconv.ParseUint(part, 16, 64)
+		if err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, nil
+}
+
 func first(md metadata.MD, key string) string {
 	if values := md.Get(key); len(values) > 0 {
 		return values[0]
@@ -85,15 +143,28 @@ func (t *Transport) accept(ctx context.Context) (hello, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	h, err := parseHello(md)
 	if err == nil {
-		err = t.admit(h)
+		err = t.check(h)
 	}
 	if err != nil {
 		return h, status.Error(codes.FailedPrecondition, err.Error())
 	}
-	return h, nil
+	return h, t.admit(ctx, h.from, h.run)
 }
 
-func (t *Transport) admit(h hello) error {
+// admit asks the node whether a run may speak for a member. The error is a status.
+func (t *Transport) admit(ctx context.Context, member uint64, r peerpb.Hello) error {
+	err := t.cfg.Admit(ctx, member, r)
+	var refusal peerpb.Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refusal):
+		return status.Error(disowned, err.Error())
+	}
+	return status.Error(codes.Unavailable, err.Error())
+}
+
+func (t *Transport) check(h hello) error {
 	switch {
 	case h.cluster != t.cfg.ClusterID:
 		return fmt.Errorf("cluster id differs: the sender belongs to %x, this member to %x", h.cluster, t.cfg.ClusterID)
@@ -102,24 +173,10 @@ func (t *Transport) admit(h hello) error {
 	case h.from == t.cfg.MemberID:
 		return fmt.Errorf("the sender has this member's own id %x", h.from)
 	}
-	return t.identify(h.from, h.incarnation)
-}
-
-// identify holds a member to one incarnation for as long as this process lives, and keeps removed members out.
-func (t *Transport) identify(id uint64, inc [16]byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.removed[id] {
-		return fmt.Errorf("member %x was removed from the cluster", id)
-	}
-	known, ok := t.incarnations[id]
-	if !ok {
-		t.incarnations[id] = inc
-		return nil
-	}
-	if known != inc {
-		return fmt.Errorf("member %x is of incarnation %x, but was known as %x: it lost its data directory and "+
-			"must join under a new id", id, inc, known)
+	if t.removed[h.from] {
+		return fmt.Errorf("member %x was removed from the cluster", h.from)
 	}
 	return nil
 }

@@ -6,8 +6,11 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -63,13 +66,13 @@ func (i *impostor) end(s stream) *status.Status {
 
 // goodHello is what member 1 says to member 2.
 func goodHello(c class) hello {
-	return hello{cluster: testCluster, from: 1, to: 2, incarnation: incarnationOf(1), class: c}
+	return hello{cluster: testCluster, from: 1, to: 2, run: runOf(1), class: c}
 }
 
 func TestHandshakeRefusesWhatDoesNotFit(t *testing.T) {
 	noGoroutines(t)
 	n := startNode(t, 2, "127.0.0.1:0")
-	n.SetPeers([]Peer{{ID: 1, URLs: []string{"http://127.0.0.1:1"}, Incarnation: incarnationOf(1)}})
+	n.SetPeers([]Peer{{ID: 1, URLs: []string{"http://127.0.0.1:1"}}})
 	i := newImpostor(t, n)
 	with := func(key, value string) metadata.MD {
 		md := goodHello(control).metadata()
@@ -87,13 +90,16 @@ func TestHandshakeRefusesWhatDoesNotFit(t *testing.T) {
 		{with(keyCluster, "c2"), "cluster id differs: the sender belongs to c2, this member to c1"},
 		{with(keyTo, "3"), "wrong member: the sender wants 3, this is 2"},
 		{with(keyFrom, "2"), "the sender has this member's own id 2"},
-		{with(keyIncarnation, strings.Repeat("ab", 16)), "member 1 is of incarnation abab"},
-		{with(keyProtocol, "2"), `protocol version differs: the sender speaks "2", this member "1"`},
-		{with(keyProtocol, ""), `protocol version differs: the sender speaks "", this member "1"`},
+		{with(keyProtocol, "1"), `protocol version differs: the sender speaks "1", this member "2"`},
+		{with(keyProtocol, ""), `protocol version differs: the sender speaks "", this member "2"`},
 		{with(keyCluster, ""), `quorumkv-cluster is "", want an id`},
 		{with(keyFrom, "0"), `quorumkv-from is "0", want an id`},
 		{with(keyTo, "xyz"), `quorumkv-to is "xyz", want an id`},
 		{with(keyIncarnation, "abab"), `quorumkv-incarnation is "abab", want 32 hex digits`},
+		{with(keyBoot, "0 1"), `quorumkv-boot is "0 1", want two or more`},
+		{with(keyBoot, "7"), `quorumkv-boot is "7", want two or more`},
+		{with(keyLog, "repairing"), `quorumkv-log is "repairing", want a term`},
+		{with(keyLog, ""), `quorumkv-log is "", want a term`},
 		{with(keyClass, "express"), `quorumkv-class is "express"`},
 		{metadata.MD{}, "protocol version differs"},
 	} {
@@ -111,35 +117,61 @@ func TestHandshakeRefusesWhatDoesNotFit(t *testing.T) {
 	if err != nil || header == nil {
 		t.Fatalf("a fitting handshake: %v, %v", header, err)
 	}
-	if inc, err := parseIncarnation(header); err != nil || inc != incarnationOf(2) {
-		t.Errorf("answered with incarnation %x, %v", inc, err)
+	if run, err := parseRun(header); err != nil || !reflect.DeepEqual(run, runOf(2)) {
+		t.Errorf("answered as %+v, %v", run, err)
 	}
 	if n := n.metric("etcd_network_peer_received_failures_total", "1"); n < 1 {
 		t.Errorf("%v failures counted", n)
 	}
 }
 
-// A member that comes back with an empty directory has another incarnation. Both sides find out, whoever calls, and
-// the log says so once, however often it is tried.
+// guard admits runs as a node does that holds members to the first data directory it met.
+type guard struct {
+	mu  sync.Mutex
+	met map[uint64][16]byte
+}
+
+func (g *guard) admit(_ context.Context, member uint64, run peerpb.Hello) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if known, ok := g.met[member]; ok && known != run.Incarnation {
+		return peerpb.Refusal("it was wiped")
+	}
+	g.met[member] = run.Incarnation
+	return nil
+}
+
+// A member that comes back with an empty directory is not admitted, whoever calls, and hears why. The log says so once,
+// however often it is tried.
 func TestMemberWithoutItsMemoryStaysOut(t *testing.T) {
 	noGoroutines(t)
-	a, b := startNode(t, 1, "127.0.0.1:0"), startNode(t, 2, "127.0.0.1:0")
+	g := &guard{met: map[uint64][16]byte{}}
+	a := startNode(t, 1, "127.0.0.1:0", func(c *Config, _ *timing) { c.Admit = g.admit })
+	b := startNode(t, 2, "127.0.0.1:0")
 	link(a, b)
 	b.stop()
-	wiped := startNode(t, 2, b.addr, func(c *Config, _ *timing) { c.Incarnation = [16]byte{0xee} })
+	heard := make(chan string, 1<<16)
+	wiped := startNode(t, 2, b.addr, func(c *Config, _ *timing) {
+		c.Hello.Incarnation = [16]byte{0xee}
+		c.Disowned = func(by uint64, reason string) { heard <- label(by) + " " + reason }
+		c.Receive = func(_ peerpb.Boot, m *peerpb.Message) { t.Errorf("a sends %v to whom it does not know", m) }
+	})
 	wiped.SetPeers([]Peer{a.peer()})
-	for _, n := range []*node{a, wiped} {
-		other := "2"
-		if n == wiped {
-			other = "1"
+	select {
+	case got := <-heard:
+		if got != "1 it was wiped" {
+			t.Errorf("heard %q", got)
 		}
-		for {
-			if line := n.logs.wait(t, "peer unreachable", other); strings.Contains(line.reason, "must join under a new id") {
-				break
-			}
+	case <-time.After(patience):
+		t.Fatal("nobody told the wiped member")
+	}
+	for {
+		if line := a.logs.wait(t, "peer unreachable", "2"); strings.Contains(line.reason, "it was wiped") {
+			break
 		}
 	}
 	a.logs.wait(t, "peer stream refused", "2")
+	a.Send(2, heartbeat(1, 2, 3))
 	failures := a.metric("etcd_network_peer_received_failures_total", "2")
 	eventually(t, "ten more refusals", func() bool {
 		return a.metric("etcd_network_peer_received_failures_total", "2") > failures+10
@@ -154,6 +186,31 @@ func TestMemberWithoutItsMemoryStaysOut(t *testing.T) {
 	}
 	if refused != 1 {
 		t.Errorf("%d lines about one refusal:\n%s", refused, a.logs.dump())
+	}
+}
+
+// A newer run of a member ends all streams of the one before.
+func TestNewerRunTakesOver(t *testing.T) {
+	noGoroutines(t)
+	n := startNode(t, 2, "127.0.0.1:0")
+	i := newImpostor(t, n)
+	var old []stream
+	for _, c := range []class{control, bulk, snapshot} {
+		s := i.open(goodHello(c).metadata())
+		if header, err := s.Header(); err != nil || header == nil {
+			t.Fatal(header, err)
+		}
+		old = append(old, s)
+	}
+	h := goodHello(control)
+	h.run.Epoch++
+	if header, err := i.open(h.metadata()).Header(); err != nil || header == nil {
+		t.Fatal(header, err)
+	}
+	for _, s := range old {
+		if end := i.end(s); end.Code() != codes.Aborted {
+			t.Errorf("a stream of the older run ended with %v", end)
+		}
 	}
 }
 
@@ -296,21 +353,25 @@ func receiveFrame(t *testing.T, data []byte, flip uint) {
 // FuzzHello reads the opening of a stream from anybody. What is accepted must be what would have been sent.
 func FuzzHello(f *testing.F) {
 	for _, c := range []class{control, bulk, snapshot} {
-		md := goodHello(c).metadata()
+		h := goodHello(c)
+		if h.run.Repairing = c == bulk; h.run.Repairing {
+			h.run.Last = 0
+		}
+		md := h.metadata()
 		f.Add(first(md, keyProtocol), first(md, keyCluster), first(md, keyFrom), first(md, keyTo),
-			first(md, keyIncarnation), first(md, keyClass))
+			first(md, keyIncarnation), first(md, keyBoot), first(md, keyLog), first(md, keyClass))
 	}
-	f.Add("1", "+1", "0x1", "", "00", "gossip")
-	f.Fuzz(func(t *testing.T, protocol, cluster, from, to, incarnation, class string) {
+	f.Add("2", "+1", "0x1", "", "00", "1", "1 -", "gossip")
+	f.Fuzz(func(t *testing.T, protocol, cluster, from, to, incarnation, boot, log, class string) {
 		h, err := parseHello(metadata.Pairs(keyProtocol, protocol, keyCluster, cluster, keyFrom, from, keyTo, to,
-			keyIncarnation, incarnation, keyClass, class))
+			keyIncarnation, incarnation, keyBoot, boot, keyLog, log, keyClass, class))
 		if err != nil {
 			return
 		}
 		if h.cluster == 0 || h.from == 0 || h.to == 0 {
 			t.Fatalf("accepted %+v", h)
 		}
-		if again, err := parseHello(h.metadata()); err != nil || again != h {
+		if again, err := parseHello(h.metadata()); err != nil || !reflect.DeepEqual(again, h) {
 			t.Fatalf("%+v became %+v, %v", h, again, err)
 		}
 	})

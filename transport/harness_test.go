@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -45,8 +46,10 @@ type node struct {
 
 type option func(*Config, *timing)
 
-// incarnationOf is the one that a test node has unless told otherwise.
-func incarnationOf(id uint64) [16]byte { return [16]byte{15: byte(id)} }
+// runOf is the run that a test node is unless told otherwise.
+func runOf(id uint64) peerpb.Hello {
+	return peerpb.Hello{Boot: peerpb.Boot{Incarnation: [16]byte{15: byte(id)}, Epoch: 1, Nonce: id}, Runs: []uint64{id}, Term: 1, Last: 1}
+}
 
 // startNode starts a member on addr, which may be port 0.
 func startNode(t testing.TB, id uint64, addr string, options ...option) *node {
@@ -55,8 +58,10 @@ func startNode(t testing.TB, id uint64, addr string, options ...option) *node {
 		TB: t, id: id, registry: prometheus.NewRegistry(), logs: newLogTap(), got: make(chan *peerpb.Message, 1<<16),
 	}
 	cfg := Config{
-		ClusterID: testCluster, MemberID: id, Incarnation: incarnationOf(id),
-		Receive:    func(m *peerpb.Message) { n.got <- m },
+		ClusterID: testCluster, MemberID: id, Hello: runOf(id),
+		Admit:      func(context.Context, uint64, peerpb.Hello) error { return nil },
+		Disowned:   func(by uint64, reason string) { t.Errorf("member %x is disowned by %x: %s", id, by, reason) },
+		Receive:    func(_ peerpb.Boot, m *peerpb.Message) { n.got <- m },
 		Logger:     n.logs.logger(),
 		Registerer: n.registry,
 	}

@@ -1,12 +1,10 @@
 package transport
 
 import (
-	"encoding/hex"
 	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/quorumkv/quorumkv/internal/fault"
@@ -31,6 +29,7 @@ type source struct {
 type receiver struct {
 	t       *Transport
 	from    source
+	run     peerpb.Boot
 	stream  grpc.ServerStream
 	metrics incoming
 
@@ -49,13 +48,12 @@ func (s *service) Messages(in grpc.ClientStreamingServer[peerpb.Message, peerpb.
 	if err := s.t.awaitFaults(in.Context(), h.from, fault.In); err != nil {
 		return err
 	}
-	r, err := s.t.startReceiver(source{member: h.from, class: h.class}, in)
+	r, err := s.t.startReceiver(source{member: h.from, class: h.class}, h.run.Boot, in)
 	if err != nil {
 		return err
 	}
 	// The consent goes out last: whoever has it is connected, and newer than every stream that had it before.
-	own := s.t.cfg.Incarnation
-	if err := in.SendHeader(metadata.Pairs(keyIncarnation, hex.EncodeToString(own[:]))); err != nil {
+	if err := in.SendHeader(runMetadata(s.t.cfg.Hello)); err != nil {
 		return err
 	}
 	select {
@@ -68,18 +66,23 @@ func (s *service) Messages(in grpc.ClientStreamingServer[peerpb.Message, peerpb.
 	return err
 }
 
-func (t *Transport) startReceiver(from source, in grpc.ServerStream) (*receiver, error) {
+func (t *Transport) startReceiver(from source, run peerpb.Boot, in grpc.ServerStream) (*receiver, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return nil, errClosed
 	}
 	delete(t.refusals, from.member)
-	if old, ok := t.receivers[from]; ok {
-		old.cut <- errSuperseded
+	for c := range classes {
+		// A stream of another run ends, whatever its class: should that run still live, its next call tells it that it is over.
+		old, ok := t.receivers[source{from.member, c}]
+		if ok && (c == from.class || old.run != run) {
+			delete(t.receivers, old.from)
+			old.cut <- errSuperseded
+		}
 	}
 	r := &receiver{
-		t: t, from: from, stream: in, metrics: t.metrics.incoming(from.member),
+		t: t, from: from, run: run, stream: in, metrics: t.metrics.incoming(from.member),
 		cut: make(chan error, 1), ended: make(chan error, 1),
 	}
 	t.receivers[from] = r
@@ -125,7 +128,7 @@ func (r *receiver) receive() {
 			r.receiveThroughFaults(m)
 			continue
 		}
-		r.t.cfg.Receive(m)
+		r.t.cfg.Receive(r.run, m)
 	}
 }
 

@@ -125,7 +125,7 @@ func (s *sender) open(ctx context.Context, end context.CancelCauseFunc, conn *gr
 	patience := time.AfterFunc(s.t.timing.handshake, func() { end(errNoAnswer) })
 	defer patience.Stop()
 	cfg := &s.t.cfg
-	h := hello{cluster: cfg.ClusterID, from: cfg.MemberID, to: s.peer.id, incarnation: cfg.Incarnation, class: s.class}
+	h := hello{cluster: cfg.ClusterID, from: cfg.MemberID, to: s.peer.id, run: cfg.Hello, class: s.class}
 	if err := s.t.awaitFaults(ctx, s.peer.id, fault.Out); err != nil {
 		return nil, causeOr(ctx, err)
 	}
@@ -138,14 +138,18 @@ func (s *sender) open(ctx context.Context, end context.CancelCauseFunc, conn *gr
 		return nil, causeOr(ctx, err)
 	}
 	if answer == nil { // refused: the reason comes with the end of the stream
-		return nil, causeOr(ctx, watch(out))
+		err := causeOr(ctx, watch(out))
+		if status.Code(err) == disowned {
+			cfg.Disowned(s.peer.id, reasonOf(err))
+		}
+		return nil, err
 	}
-	inc, err := parseIncarnation(answer)
-	if err == nil {
-		err = s.t.identify(s.peer.id, inc)
-	}
+	run, err := parseRun(answer)
 	if err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	if err := s.t.admit(ctx, s.peer.id, run); err != nil {
+		return nil, causeOr(ctx, err)
 	}
 	if !patience.Stop() {
 		return nil, causeOr(ctx, errNoAnswer) // the answer came too late by a hair

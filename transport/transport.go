@@ -26,19 +26,26 @@ type Peer struct {
 	ID uint64
 	// URLs are tried in turn: http, https, unix or unixs.
 	URLs []string
-	// Incarnation is the one that the membership records. Zero when it is not recorded: then the first one seen counts.
-	Incarnation [16]byte
 }
 
 // Config says who this member is and where its messages go.
 type Config struct {
-	// ClusterID and MemberID are never zero. Incarnation is drawn once, when the data directory is made.
+	// ClusterID and MemberID are never zero. Hello says which run of the member this is.
 	ClusterID, MemberID uint64
-	Incarnation         [16]byte
+	Hello               peerpb.Hello
 
-	// Receive gets every message that passed the checks, which is then its own. It is called from a goroutine of each
-	// stream, several at a time, and must be quick and not wait for the transport: while it runs, its stream stands still.
-	Receive func(*peerpb.Message)
+	// Admit decides whether a run may speak for a member, and may wait for that, until ctx ends. A peerpb.Refusal is for
+	// good, after any other error the run may try again. It is called from anywhere, several at a time.
+	Admit func(ctx context.Context, member uint64, run peerpb.Hello) error
+
+	// Disowned hears that a peer refuses this run for good, and why. It is called from anywhere and must not wait for the
+	// transport.
+	Disowned func(by uint64, reason string)
+
+	// Receive gets every message that passed the checks, which is then its own, and the run that sent it. It is called from a
+	// goroutine of each stream, several at a time, and must be quick and not wait for the transport: while it runs, its
+	// stream stands still.
+	Receive func(from peerpb.Boot, m *peerpb.Message)
 
 	// Unreachable, when set, hears that messages to a peer get lost, at most every 100 ms for each peer. It is called
 	// from anywhere, also from within Send, and must not block.
@@ -69,12 +76,11 @@ type Transport struct {
 
 	peers atomic.Pointer[map[uint64]*peer] // by id; a map is never changed, but replaced under mu
 
-	mu           sync.Mutex
-	closed       bool
-	removed      map[uint64]bool     // were peers once and are no more; ids are not used twice
-	incarnations map[uint64][16]byte // what each member id is held to
-	receivers    map[source]*receiver
-	refusals     map[uint64]string // by sender: the last refusal logged, so that its retries stay quiet
+	mu        sync.Mutex
+	closed    bool
+	removed   map[uint64]bool // were peers once and are no more; ids are not used twice
+	receivers map[source]*receiver
+	refusals  map[uint64]string // by sender: the last refusal logged, so that its retries stay quiet
 }
 
 var _ env.Net = (*Transport)(nil)
@@ -86,8 +92,8 @@ func newTransport(cfg Config, patience timing) (*Transport, error) {
 	switch {
 	case cfg.ClusterID == 0 || cfg.MemberID == 0:
 		return nil, errors.New("transport needs a cluster id and a member id")
-	case cfg.Receive == nil:
-		return nil, errors.New("transport needs a function that receives")
+	case cfg.Receive == nil || cfg.Admit == nil || cfg.Disowned == nil:
+		return nil, errors.New("transport needs functions that admit, receive and hear of a refusal")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
@@ -98,10 +104,9 @@ func newTransport(cfg Config, patience timing) (*Transport, error) {
 	}
 	t := &Transport{
 		cfg: cfg, timing: patience, metrics: m, log: cfg.Logger, born: time.Now(),
-		removed:      make(map[uint64]bool),
-		incarnations: make(map[uint64][16]byte),
-		receivers:    make(map[source]*receiver),
-		refusals:     make(map[uint64]string),
+		removed:   make(map[uint64]bool),
+		receivers: make(map[source]*receiver),
+		refusals:  make(map[uint64]string),
 	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.peers.Store(&map[uint64]*peer{})
@@ -125,9 +130,6 @@ func (t *Transport) SetPeers(list []Peer) {
 			continue
 		}
 		delete(t.removed, p.ID)
-		if p.Incarnation != [16]byte{} {
-			t.incarnations[p.ID] = p.Incarnation
-		}
 		if known, ok := old[p.ID]; ok {
 			known.move(p.URLs)
 			peers[p.ID] = known

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"runtime"
 	"sync"
@@ -77,7 +78,7 @@ func TestSlowPeerLosesItsOwnMessagesOnly(t *testing.T) {
 	gate := make(chan struct{})
 	var slow *node
 	slow = startNode(t, 2, "127.0.0.1:0", func(c *Config, _ *timing) {
-		c.Receive = func(m *peerpb.Message) {
+		c.Receive = func(_ peerpb.Boot, m *peerpb.Message) {
 			if classOf(m) == bulk {
 				<-gate
 			}
@@ -228,7 +229,7 @@ func TestCloseWaitsAndIsFinal(t *testing.T) {
 	first := make(chan struct{}, 1)
 	a := startNode(t, 1, "127.0.0.1:0")
 	b := startNode(t, 2, "127.0.0.1:0", func(c *Config, _ *timing) {
-		c.Receive = func(*peerpb.Message) {
+		c.Receive = func(peerpb.Boot, *peerpb.Message) {
 			if closed.Load() {
 				t.Error("received a message after Close")
 			}
@@ -272,21 +273,27 @@ func TestCloseWaitsAndIsFinal(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	receive := func(*peerpb.Message) {}
-	for _, cfg := range []Config{
-		{MemberID: 1, Receive: receive}, {ClusterID: 1, Receive: receive}, {ClusterID: 1, MemberID: 1},
+	whole := Config{
+		ClusterID: 1, MemberID: 1, Receive: func(peerpb.Boot, *peerpb.Message) {}, Disowned: func(uint64, string) {},
+		Admit: func(context.Context, uint64, peerpb.Hello) error { return nil },
+	}
+	for _, without := range []func(*Config){
+		func(c *Config) { c.ClusterID = 0 }, func(c *Config) { c.MemberID = 0 }, func(c *Config) { c.Receive = nil },
+		func(c *Config) { c.Admit = nil }, func(c *Config) { c.Disowned = nil },
 	} {
+		cfg := whole
+		without(&cfg)
 		if _, err := New(cfg); err == nil {
 			t.Errorf("accepted %+v", cfg)
 		}
 	}
-	r := prometheus.NewRegistry()
-	first, err := New(Config{ClusterID: 1, MemberID: 1, Receive: receive, Registerer: r})
+	whole.Registerer = prometheus.NewRegistry()
+	first, err := New(whole)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	_, err = New(Config{ClusterID: 1, MemberID: 1, Receive: receive, Registerer: r})
+	_, err = New(whole)
 	if are := (prometheus.AlreadyRegisteredError{}); !errors.As(err, &are) {
 		t.Errorf("the same registry twice: %v", err)
 	}

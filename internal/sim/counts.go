@@ -16,6 +16,7 @@ type Counts struct {
 	StaleFrames, LostWrites, AstrayWrites, LiesExposed, Losses                           int
 	SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken                    int
 	VotesAhead, VoteTrials, Blackouts, ClockSteps                                        int
+	Wiped, Restored, Unpromised, Clones, Refused                                         int
 	Twisted, Diverged, Rebuilt, Withdrawn                                                int
 	AckedWrites, AckedReads, PastReads, UnknownOutcomes, FailedWrites                    int
 	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
@@ -58,6 +59,8 @@ func (c *Counts) numbers() []struct {
 		{"lost, not given away", &c.Withdrawn},
 		{"garbled messages", &c.Garbled}, {"overloads", &c.Overloads}, {"writes taken in them", &c.OverloadTaken},
 		{"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
+		{"wiped disks", &c.Wiped}, {"older disks", &c.Restored}, {"lost hard states", &c.Unpromised}, {"cloned disks", &c.Clones},
+		{"refused nodes", &c.Refused},
 		{"durability checks", &c.DurabilityChecks}, {"porcupine checks", &c.PorcupineChecks},
 	}
 }
@@ -140,6 +143,7 @@ var floors = []struct {
 	{17, "writes lost or astray, stale frames", 2_000, func(c *Counts) int { return c.LostWrites + c.AstrayWrites + c.StaleFrames }},
 	{17, "sectors of them that a power cut exposed", 800, func(c *Counts) int { return c.LiesExposed }},
 	{18, "entries damaged on a quorum or everywhere", 100, func(c *Counts) int { return c.Losses }},
+	{19, "refused nodes with another disk than their own", 900, func(c *Counts) int { return c.Refused }},
 	{20, "pieces of snapshots with trouble", 1_000, func(c *Counts) (n int) {
 		for _, k := range c.Pieces {
 			n += k

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
+	"github.com/quorumkv/quorumkv/raftnode"
 )
 
 // errDisk is what a disk says that fails. A node that hears it when it writes or syncs must end without acknowledging
@@ -67,12 +68,15 @@ func (n *node) diskError(op memfs.Op) error {
 	return errDisk
 }
 
-// failed is the end of a process that says why. It is right only if its disk has failed it.
+// failed is the end of a process that says why. It is right only if its disk has failed it, or is not its own.
 func (n *node) failed(life int, err error) {
-	if n.life != life {
+	switch {
+	case n.life != life:
 		return
-	}
-	if !errors.Is(err, errDisk) {
+	case errors.Is(err, raftnode.ErrDisowned) && n.mayBeRefused():
+		n.w.queue.after(0, n.living(life, func() { n.outed(err.Error()) }))
+		return
+	case !errors.Is(err, errDisk):
 		n.w.violation("node %d failed: %v", n.index+1, err)
 		return
 	}

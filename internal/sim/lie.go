@@ -31,7 +31,7 @@ const powerCutWithin = 3 * time.Second
 func (w *world) planLies() {
 	w.every(w.opt.LieEvery, func() {
 		n := w.nodes[w.rng.IntN(len(w.nodes))]
-		if n.raft == nil || n.lying || n.lie != nil {
+		if n.raft == nil || n.lying || n.lie != nil || n.mayBeRefused() {
 			return
 		}
 		l := &lie{hardState: w.rng.IntN(8) == 0, writes: w.rng.IntN(8)}

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
+	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/transport"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
@@ -23,18 +25,21 @@ func newNetwork(w *world, rng *rand.Rand) *network {
 	return &network{w: w, rng: rng, cut: map[[2]int]bool{}, clogged: map[[2]int]time.Duration{}, noticed: map[[2]int]bool{}}
 }
 
-func (n *network) send(from int, to uint64, m *peerpb.Message) {
+func (n *network) send(sender *node, to uint64, m *peerpb.Message) {
+	from := sender.index
 	target := n.w.indexOf(to)
 	m = n.cutPiece(m)
 	b, err := transport.Encode(m)
 	if err != nil {
 		panic(err)
 	}
-	n.w.check.sent(n.w.nodes[from], m)
-	if !n.w.check.tellsOn(n.w.nodes[from], m) {
+	n.w.check.sent(sender, m)
+	if !n.w.check.tellsOn(sender, m) {
 		return
 	}
-	deliver := func() { n.deliver(from, target, b) }
+	e := envelope{sender: sender, from: from, to: target, life: sender.life, hello: sender.raft.Hello(), data: b}
+	e.reached = sender.met[target]
+	deliver := func() { n.deliver(e) }
 	if !n.w.faulty {
 		n.w.queue.after(n.delay(), deliver)
 		return
@@ -64,17 +69,47 @@ func (n *network) delay() time.Duration {
 	return exponential(n.rng, n.w.opt.DelayMean) + 50*time.Microsecond
 }
 
-// deliver hands a message to its target if the link is up at that moment and the target is alive.
-func (n *network) deliver(from, to int, b []byte) {
+// envelope is a message on its way.
+type envelope struct {
+	sender   *node
+	from, to int
+	life     int          // of the sender
+	hello    peerpb.Hello // what the sender's process says of itself when it connects
+	reached  int          // the life of the target that the sender was connected to; 0 if to none
+	data     []byte
+}
+
+// deliver hands a message to its target if the link is up at that moment and the target is alive. As in the transport's
+// handshake, the sender has a say in who its target is first, and then the target in who speaks.
+func (n *network) deliver(e envelope) {
+	from, to := e.from, e.to
 	target := n.w.nodes[to]
 	if n.cut[[2]int{from, to}] || target.raft == nil {
 		n.lost(from, to)
 		return
 	}
 	if target.paused {
-		target.held = append(target.held, func() { n.deliver(from, to, b) }) // it waits in the socket
+		target.held = append(target.held, func() { n.deliver(e) }) // it waits in the socket
 		return
 	}
+	sender, life := e.sender, target.life
+	switch {
+	case sender.life == e.life && sender.raft != nil && !sender.paused:
+		sender.guard(func() {
+			sender.raft.Admit(target.id, target.raft.Hello(), func(err error) {
+				if (err == nil || errors.Is(err, raftnode.ErrStopped)) && target.life == life {
+					sender.met[to] = life
+					n.receive(e, target)
+				}
+			})
+		})
+	case e.reached == life: // what it sent when it was alive
+		n.receive(e, target)
+	}
+}
+
+func (n *network) receive(e envelope, target *node) {
+	from, to, b := e.from, e.to, e.data
 	m := &peerpb.Message{}
 	if err := transport.Decode(b, m); err != nil {
 		panic(err)
@@ -91,7 +126,26 @@ func (n *network) deliver(from, to int, b []byte) {
 		size = 0 // bbolt's file, see cutPiece, or how long it is, in words
 	}
 	n.w.trace.event(n.w.queue.now, to+1, "receive "+describe(m), m.GetFrom(), size)
-	target.guard(func() { target.raft.Receive(m) })
+	receiver := target.raft
+	target.guard(func() {
+		receiver.Admit(m.GetFrom(), e.hello, func(err error) {
+			var refusal peerpb.Refusal
+			if errors.As(err, &refusal) {
+				n.disown(e, refusal)
+			}
+			receiver.Receive(e.hello.Boot, m) // which looks for itself
+		})
+	})
+}
+
+// disown tells a process that a peer does not take it for who it says it is, if it is still there to hear it.
+func (n *network) disown(e envelope, why peerpb.Refusal) {
+	sender := e.sender
+	n.w.queue.after(n.delay(), func() {
+		if sender.life == e.life && sender.raft != nil && !n.cut[[2]int{e.to, e.from}] {
+			sender.living(e.life, func() { sender.raft.Disowned(n.w.nodes[e.to].id, string(why)) })()
+		}
+	})
 }
 
 // lost lets a node hear, a moment later and once for all that got lost until then, that it does not reach a peer: as the

@@ -18,6 +18,7 @@ import (
 	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
+	"github.com/quorumkv/quorumkv/storage/wal"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -43,6 +44,7 @@ type node struct {
 	snapshot  time.Duration  // when it made the last one
 	twist     twist          // what its memory did to it
 	furthest  uint64         // the highest index that it has applied, ever
+	disks     disks          // that are not in it, or not its own
 	hurt      bool           // its files are damaged, as far as is known
 	lie       *lie           // what its disk is about to do, nil if nothing
 	lying     bool           // its disk does not hold what reads show
@@ -56,6 +58,7 @@ type node struct {
 	held      []func()       // what it would have done meanwhile, in order
 	rate      float64        // of its clock, per true second
 	step      time.Duration  // of its wall clock
+	met       map[int]int    // by index of another node: its life that this process is connected to
 	raft      *raftnode.Node // nil while down
 	view      *apply.View    // as last published
 	stat      raftnode.Status
@@ -66,7 +69,7 @@ func (n *node) start() {
 	n.life++
 	life := n.life
 	n.w.trace.event(n.w.queue.now, n.index+1, "start", uint64(life))
-	n.view, n.stat, n.rotten, n.rottenLog = nil, raftnode.Status{}, "", nil
+	n.view, n.stat, n.rotten, n.rottenLog, n.met = nil, raftnode.Status{}, "", nil, map[int]int{}
 	n.crashing, n.lane, n.booting = nil, "", true
 	n.fs.SetHook(n.operation)
 	n.twist.armed, n.twist.reborn = false, n.twist.index > 0
@@ -92,6 +95,9 @@ func (n *node) start() {
 		n.w.count.EndedByError++
 		n.crash(n.rng.Float64() < n.w.opt.PowerLoss)
 		return
+	case n.disks.original != nil && errors.Is(err, wal.ErrHardStateLost):
+		n.outed("at its start")
+		return
 	case err != nil:
 		n.w.violation("node %d does not start: %v", n.index+1, err)
 		return
@@ -103,7 +109,7 @@ func (n *node) start() {
 }
 
 func (n *node) config(life int) raftnode.Config {
-	return raftnode.Config{
+	cfg := raftnode.Config{
 		ClusterID:       1,
 		MemberID:        n.id,
 		Dir:             fmt.Sprintf("n%d", n.index+1),
@@ -145,6 +151,10 @@ func (n *node) config(life int) raftnode.Config {
 		},
 		Failed: func(err error) { n.failed(life, err) },
 	}
+	if n.disks.clone { // what it publishes is not what the node does of which it is a copy
+		cfg.Publish, cfg.Observe = nil, raftnode.Observer{}
+	}
+	return cfg
 }
 
 // copied counts a snapshot that was made.
@@ -319,12 +329,15 @@ func (n *node) crash(powerLoss bool) {
 	} else {
 		n.fs = n.fs.ProcessCrash()
 	}
-	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot && !lied {
+	if n.w.faulty && n.w.opt.Rot > 0 && n.rng.Float64() < n.w.opt.Rot && !lied && n.disks.original == nil {
 		n.rot()
+	}
+	if n.w.faulty && n.w.opt.Impostors > 0 {
+		n.exchange()
 	}
 	life := n.life
 	n.w.queue.after(exponential(n.rng, n.w.opt.DownFor), func() {
-		if n.life == life && !n.frozen {
+		if n.life == life && !n.frozen && !n.disks.out {
 			n.start()
 		}
 	})
@@ -438,7 +451,7 @@ func (n *node) proceed(name string) {
 
 type port struct{ n *node }
 
-func (p port) Send(to uint64, m *peerpb.Message) { p.n.w.net.send(p.n.index, to, m) }
+func (p port) Send(to uint64, m *peerpb.Message) { p.n.w.net.send(p.n, to, m) }
 
 func exponential(rng *rand.Rand, mean time.Duration) time.Duration {
 	return time.Duration(rng.ExpFloat64()*float64(mean)) + time.Microsecond

@@ -53,6 +53,7 @@ type Options struct {
 	PieceTrouble       float64       // share of pieces that get lost, or with which the receiver or the sender dies
 	ScrubEvery         time.Duration // time between two passes of a node over its files; 0: none
 	DiskErrorEvery     time.Duration // mean time between disks that fail to write or to sync; 0: none does
+	Impostors          float64       // share of crashes after which a node finds another disk than its own
 }
 
 // fewWatchers is above what most seeds have; those with a crowd have more.
@@ -165,6 +166,13 @@ func Draw(rng *rand.Rand) Options {
 	}
 	if rng.IntN(3) == 0 {
 		o.DiskErrorEvery = between(2*time.Second, 10*time.Second)
+	}
+	if rng.IntN(3) == 0 {
+		o.Impostors = 0.2 + 0.8*rng.Float64()
+		def := between(3*time.Second, 15*time.Second)
+		if o.CrashEvery == 0 {
+			o.CrashEvery = def
+		}
 	}
 	return o
 }

@@ -16,6 +16,9 @@ type promise struct {
 // promised holds an acknowledgement or a vote against what the same node said before, whatever crashes and damage to one
 // copy of its hard state lay in between.
 func (c *checker) promised(n *node, m *raftpb.Message) {
+	if n.mayBeRefused() {
+		return // nobody need listen to it
+	}
 	p := &c.promises[n.index]
 	// A vote may overtake an acknowledgement that waits for space (raftnode's voteAhead): the network might have done the same.
 	if late := m.GetType() == raftpb.MsgAppResp && p.life == n.life; m.GetTerm() < p.term && late {

@@ -66,7 +66,7 @@ func (n *node) rot() {
 // node's own checksums, so that a value which fails none of them is served, and found by the checks.
 func (n *node) rotLive() {
 	w := n.w
-	if n.raft == nil || n.paused || n.view == nil {
+	if n.raft == nil || n.paused || n.view == nil || n.mayBeRefused() {
 		return
 	}
 	kind := n.rng.IntN(4)
@@ -284,7 +284,7 @@ func (n *node) healed() {
 	if len(n.rottenLog) == 0 {
 		n.rottenLog = nil
 	}
-	whole := n.rotten == "" && n.rottenLog == nil && !n.lying
+	whole := n.rotten == "" && n.rottenLog == nil && !n.lying && n.disks.original == nil
 	if n.hurt && whole && n.raft != nil && !n.stat.Restoring && n.stat.Damage == "" && n.stat.MemberID != 0 {
 		n.hurt = false
 		n.w.count.Repaired++

@@ -52,6 +52,10 @@ func (w *world) trials() {
 		w.twistTrial(true)
 		w.twistTrial(false)
 	}
+	if w.opt.Impostors > 0 && len(w.nodes) > 1 {
+		w.oldDiskTrial()
+		w.cloneTrial()
+	}
 }
 
 // within runs until done, which must come before the limit is over. Clocks that run slowly have more time.

@@ -41,7 +41,7 @@ func (w *world) planTwist() {
 }
 
 func (n *node) arm() {
-	if n.raft == nil || n.twist.harms() || n.w.hurtWith(n) > (len(n.w.nodes)-1)/2 {
+	if n.raft == nil || n.twist.harms() || n.mayBeRefused() || n.w.hurtWith(n) > (len(n.w.nodes)-1)/2 {
 		return
 	}
 	n.w.trace.event(n.w.queue.now, n.index+1, "twist")

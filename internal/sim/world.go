@@ -209,6 +209,7 @@ func (w *world) healAll() {
 	w.net.heal()
 	for _, n := range w.nodes {
 		n.frozen = false
+		n.giveBack()
 		if n.lying {
 			n.crash(true) // what the system has in memory hides what is on the disk, and a scrub may read that
 		}

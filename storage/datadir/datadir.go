@@ -6,6 +6,8 @@ const (
 	// Identity and HardState are files of package wal.
 	Identity  = "identity"
 	HardState = "hardstate"
+	// Peers, of package wal too, says which run of each other member this one listened to last.
+	Peers = "peers"
 	// WAL is the directory of the log's segments, of package wal.
 	WAL = "wal"
 	// State is the directory of package backend: CURRENT, and a directory for each generation.

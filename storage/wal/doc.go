@@ -117,6 +117,18 @@
 //	    32     8  boot epoch
 //	    40     4  checksum of bytes 0..40
 //
+// The file peers holds two copies of 4096 bytes:
+//
+//	offset  size  field
+//	     0     8  magic and version, "QKVPRS\x00\x01"
+//	     8     8  sequence number, grows with each save
+//	    16     4  number of peers met, at most MaxPeers
+//	    20     4  checksum of bytes 0..20 and 24..4096
+//	    24     8  epoch of this node's newest run
+//	    32     8  number of its runs listed, at most MaxRuns
+//	    40  64*8  nonces of the runs, oldest first
+//	   552  n*48  peers: member 8, incarnation 16, epoch 8, nonce 8, nonce of a run refused 8
+//
 // # Calling order
 //
 // Create once, then at every start Open, which returns the entries and a Log to append to. A Log belongs to one lane;

@@ -825,4 +825,44 @@ var bugs = []Bug{
 		return l.fail(fmt.Errorf("sync log segment %d at offset`,
 		}},
 	},
+	{
+		Name: "reused-member-id",
+		What: "A member is listened to whatever data directory it comes with: one that was emptied, and has forgotten its votes " +
+			"and what it acknowledged, is an equal among equals. Two nodes lead in a term, or an acknowledged write is lost.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/admit.go",
+			Old:  "case a.admitted(member, h.Boot): // it says",
+			New:  "case a.admitted(member, h.Boot), p.Incarnation != h.Incarnation: // it says",
+		}},
+	},
+	{
+		Name: "members-met-anew",
+		What: "Whom a node has met it forgets when it starts: once all nodes start anew, a member that has lost its data " +
+			"directory is one that nobody has ever seen.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/admit.go",
+			Old:  "for _, p := range peers.Met {",
+			New:  "for _, p := range peers.Met[:0] {",
+		}},
+	},
+	{
+		Name: "copy-started-often",
+		What: "Only the number of its starts tells an older copy of a data directory from the one that was in use: a copy that " +
+			"is started often enough passes for it.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/admit.go",
+			Old:  "case !descends(h, p):",
+			New:  "case h.Epoch == p.Epoch && !descends(h, p):",
+		}},
+	},
+	{
+		Name: "forgotten-acknowledgement",
+		What: "A member that comes with less than it has acknowledged is listened to: raft panics over the missing entries, or " +
+			"counts them as stored.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/admit.go",
+			Old:  "case h.Term == t.ackTerm && h.Last < t.ack && !h.Repairing:",
+			New:  "case h.Term == 0:",
+		}},
+	},
 }
