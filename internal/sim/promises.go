@@ -42,6 +42,9 @@ func (c *checker) promised(n *node, m *raftpb.Message) {
 
 // remembers holds what a node has on its disk once it is open again against what it said before.
 func (c *checker) remembers(n *node) {
+	if n.mayBeRefused() {
+		return
+	}
 	f, hard, err := wal.OpenHardState(n.fs.Durable())
 	if err != nil {
 		c.w.violation("node %d: hard state on disk after a start: %v", n.index+1, err)
