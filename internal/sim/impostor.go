@@ -66,7 +66,7 @@ func (n *node) exchange() {
 // put exchanges the disk.
 func (n *node) put(other *memfs.FS, kind string) {
 	n.w.trace.event(n.w.queue.now, n.index+1, "disk exchanged: "+kind)
-	n.disks.original, n.fs, n.hurt = n.fs, other, true
+	n.disks.original, n.fs, n.hurt, n.logEnd = n.fs, other, true, 0
 }
 
 // startApart starts a node, where nobody hears it, so many times.
@@ -230,8 +230,12 @@ func (w *world) oldDiskTrial() {
 }
 
 // cloneTrial starts a second process on a copy of a follower's disk. Its peers listen to one of the two at any time, and the
-// other ends. Nobody sends to the second one: its address is not the member's.
+// other ends. Nobody sends to the second one: its address is not the member's. It is one of the last trials: peers may have
+// taken the copy for the member before another one refused it, and then they refuse the original once it starts again.
 func (w *world) cloneTrial() {
+	if w.opt.Impostors == 0 || len(w.nodes) == 1 || w.failure != "" {
+		return
+	}
 	n := w.follower()
 	if n == nil {
 		return

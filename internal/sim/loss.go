@@ -19,7 +19,7 @@ const (
 )
 
 func (w *world) lossTrial() {
-	if w.opt.Rot == 0 || len(w.nodes) == 1 || w.failure != "" {
+	if w.opt.Rot == 0 || w.opt.Impostors > 0 || len(w.nodes) == 1 || w.failure != "" {
 		return
 	}
 	w.within(fullLimit, func() bool { return w.leaderNode() != nil && w.settled() }, "no leader that all follow")

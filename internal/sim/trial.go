@@ -54,7 +54,6 @@ func (w *world) trials() {
 	}
 	if w.opt.Impostors > 0 && len(w.nodes) > 1 {
 		w.oldDiskTrial()
-		w.cloneTrial()
 	}
 }
 

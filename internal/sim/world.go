@@ -129,6 +129,8 @@ func (w *world) run() {
 		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 		w.scrubTrial()
 		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
+		w.cloneTrial()
+		w.runUntil(w.queue.now+w.opt.Heal, w.check.converged)
 	}
 	w.check.final()
 	w.lossTrial()
