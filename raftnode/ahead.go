@@ -40,6 +40,15 @@ func (a *ahead) takeVotes(responses []*raftpb.Message) (rest []*raftpb.Message) 
 	return rest
 }
 
+// begin takes the votes of the write that waits, and what must be saved for them: on a disk that finds no room in place either,
+// the write may have waited before it saved that.
+func (a *ahead) begin(w *appendWork) {
+	if newer(w.term, w.vote, a.work.term, a.work.vote) {
+		a.work.term, a.work.vote = w.term, w.vote
+	}
+	w.responses = a.takeVotes(w.responses)
+}
+
 // voteAhead saves and sends the votes behind a write that waits for space.
 func (n *Node) voteAhead() {
 	q := &n.appends

@@ -144,7 +144,7 @@ func (n *Node) write(w appendWork) {
 			return
 		}
 		if errors.Is(err, env.ErrNoSpace) {
-			w.responses = n.appends.ahead.takeVotes(w.responses)
+			n.appends.ahead.begin(&w)
 			n.waitForSpace(func() { n.write(w) }) // and all others behind it
 			n.voteAhead()
 			return

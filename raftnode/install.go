@@ -74,7 +74,7 @@ func (n *Node) install(w appendWork) {
 		return n.disk.write(n.env.FS, w, &reset)
 	}, func(err error) {
 		if errors.Is(err, env.ErrNoSpace) {
-			w.responses = n.appends.ahead.takeVotes(w.responses)
+			n.appends.ahead.begin(&w)
 			n.waitForSpace(func() { n.install(w) })
 			n.voteAhead()
 			return

@@ -31,6 +31,9 @@ func (w *world) overloadTrial() {
 	}
 	w.trace.event(w.queue.now, 0, "trial: overload")
 	w.count.Overloads++
+	for _, f := range w.watch.all {
+		f.pace = min(f.pace, 20*time.Millisecond) // what comes now is more than a slow reader gets through while the run lasts
+	}
 	var offered []*operation
 	for _, n := range w.nodes {
 		held, bytes := 0, 0
