@@ -443,8 +443,8 @@ var bugs = []Bug{
 			"#14370): it answers, loses power, and an acknowledged write is missing.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/append.go",
-			Old:  "	n.appends.busy = true\n	var took time.Duration\n",
-			New:  "	n.appends.busy = true\n	if n.alone() {\n		n.appended(w)\n	}\n	var took time.Duration\n",
+			Old:  "	var took time.Duration\n	var wantsNext bool\n",
+			New:  "	if n.alone() {\n		n.appended(w)\n	}\n	var took time.Duration\n	var wantsNext bool\n",
 		}, {
 			File: "raftnode/append.go",
 			Old:  "		n.appended(w)\n		n.startAppend()\n",
@@ -656,11 +656,12 @@ var bugs = []Bug{
 			"node forgets what it acknowledged because one sector reads as zeros.",
 		Edits: []mutant.Edit{{
 			File: "storage/wal/scan.go",
-			Old:  "			g, err := s.search(off)\n",
-			New: `			if b, err := s.w.peek(off, frameAlign); err == nil && len(b) >= frameAlign && le.Uint64(b) == 0 {
-				return nil
-			}
-			g, err := s.search(off)
+			Old:  "		g, err := s.search(s.off)\n",
+			New: `		if b, err := s.w.peek(s.off, frameAlign); err == nil && len(b) >= frameAlign && le.Uint64(b) == 0 {
+			s.off = s.w.size
+			return false, nil
+		}
+		g, err := s.search(s.off)
 `,
 		}},
 	},
