@@ -27,6 +27,9 @@ type Bug struct {
 	Test *mutant.Test
 }
 
+// bugs is the zoo, in the order in which it is visited.
+var bugs = slices.Concat(raftBugs, diskBugs, stateBugs, watchBugs, leaseBugs)
+
 // ErrUnknown says that the zoo has no bug of that name.
 var ErrUnknown = errors.New("no such bug")
 

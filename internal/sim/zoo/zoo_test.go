@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,33 @@ func hasTest(t *testing.T, test mutant.Test) bool {
 		}
 		return strings.Contains(string(content), "func "+name+"(t *testing.T)")
 	})
+}
+
+// TestDocumentNamesEveryBug keeps docs/reliability.md in step: every bug stands in one of its tables, and every name there is
+// a bug.
+func TestDocumentNamesEveryBug(t *testing.T) {
+	document, err := os.ReadFile("../../../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range Names() {
+		if !strings.Contains(string(document), "`"+name+"`") {
+			t.Errorf("docs/reliability.md does not name the bug %s", name)
+		}
+	}
+	_, tables, _ := strings.Cut(string(document), "## Bugs that are designed out")
+	tables, _, _ = strings.Cut(tables, "## Bugs of our own")
+	for _, line := range strings.Split(tables, "\n") {
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		if len(cells) < 2 {
+			continue
+		}
+		for _, name := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(cells[len(cells)-1], -1) {
+			if _, err := Find(name[1]); err != nil {
+				t.Errorf("docs/reliability.md: %v", err)
+			}
+		}
+	}
 }
 
 func TestUnknownBug(t *testing.T) {
