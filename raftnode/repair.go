@@ -194,6 +194,21 @@ func (p *logRepair) intact(index uint64, known wal.Snapshot) ([]*raftpb.Entry, b
 	return nil, false
 }
 
+// check compares the entries between from and behind with what the log still says of them. It says nothing of frames of
+// which from covers a part. A leader's log is not held against it: what was never committed may be another there.
+func (p *logRepair) check(entries []*raftpb.Entry) error {
+	base := p.from.Index
+	for _, f := range p.left.Lost {
+		if f.First <= base || f.Last > p.behind.Index {
+			continue
+		}
+		if err := f.Check(entries[f.First-1-base : f.Last-base]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // finishRepair makes the log whole with the entries behind from. term is that of the leader whose log it is, 0 if it is
 // this node's own.
 func (n *Node) finishRepair(entries []*raftpb.Entry, term uint64) {

@@ -103,7 +103,13 @@ func (n *Node) pieceOfHolder(m *peerpb.LogPiece) {
 	case len(p.got) < missing || p.got[missing-1].GetTerm() != p.behind.Term:
 		n.cannotHelp(fmt.Sprintf("does not send entry %d of term %d, which it says it has", p.behind.Index, p.behind.Term))
 	default:
-		n.finishRepair(append(p.got[:missing:missing], p.tail...), 0)
+		entries := p.got[:missing:missing]
+		if err := p.check(entries); err != nil {
+			n.logger.Error("a member sent entries that are not those of this log", "member", hex(p.peer), "error", err)
+			n.cannotHelp(fmt.Sprintf("what it sends is wrong: %v", err))
+			return
+		}
+		n.finishRepair(append(entries, p.tail...), 0)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -15,11 +16,13 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
 	"github.com/quorumkv/quorumkv/raftnode"
 	"github.com/quorumkv/quorumkv/storage/backend"
+	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
 // The scripts in testdata are stories of one to three nodes. After each command everything happens that is not held
@@ -49,6 +52,7 @@ import (
 //	hold FILTER, network                 messages that match stay in flight; what is in flight
 //	step FILTER [n=N], lose FILTER [n=N] delivers (one), or loses (all), messages in flight that match
 //	copy FILTER                          a second copy of the first message in flight that matches
+//	forge FILTER index=N                 the first such LogPiece in flight has another entry N, with the right checksum
 //	release                              nothing is held any more
 //	cut FILTER, heal                     messages that match get lost, until heal
 //	pause NODES, resume NODES            the nodes' loops do not run
@@ -202,7 +206,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		}
 	case "trace":
 		c.trace = d.HasArg("on")
-	case "hold", "network", "step", "lose", "copy", "release", "cut", "heal":
+	case "hold", "network", "step", "lose", "copy", "forge", "release", "cut", "heal":
 		s.messages(t, d)
 	case "unreachable":
 		nodes := s.nodes(t, d)
@@ -328,6 +332,12 @@ func (s *script) messages(t *testing.T, d *datadriven.TestData) {
 		}
 		second := *c.network[i]
 		c.network = append(c.network, &second)
+	case "forge":
+		i := slices.IndexFunc(c.network, f.matches)
+		if i < 0 {
+			d.Fatalf(t, "no such message")
+		}
+		c.network[i].data = forged(t, c.network[i].data, uint64(number(t, d, "index", 0)))
 	case "release":
 		c.holds = nil
 		for _, e := range c.network {
@@ -338,6 +348,31 @@ func (s *script) messages(t *testing.T, d *datadriven.TestData) {
 	case "heal":
 		c.cuts = nil
 	}
+}
+
+// forged is a LogPiece with one byte of an entry changed by whoever sends it: what it is sent with agrees.
+func forged(t *testing.T, data []byte, index uint64) []byte {
+	m := &peerpb.Message{}
+	if err := proto.Unmarshal(data, m); err != nil {
+		t.Fatal(err)
+	}
+	piece, crc, found := m.GetLogPiece(), uint32(0), false
+	for _, e := range piece.GetEntries() {
+		if e.GetIndex() == index {
+			e.Data[len(e.Data)-1] ^= 1
+			found = true
+		}
+		crc = crc32.Update(crc, crc32.MakeTable(crc32.Castagnoli), e.GetData())
+	}
+	if !found {
+		t.Fatalf("no entry %d in %v", index, m)
+	}
+	piece.Crc = crc
+	data, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func (s *script) lanes(t *testing.T, d *datadriven.TestData) {

@@ -89,6 +89,9 @@ func (r *replay) cut(index, term uint64) {
 
 // header takes a frame's intact header into account. Whatever lies damaged before it was synced before it was written.
 func (r *replay) header(h frameHeader, offset int64) error {
+	if r.gaps != nil {
+		r.gaps.lost.follow(h)
+	}
 	if !r.attaches(h) {
 		if r.damage == nil {
 			r.hurt(damage{
@@ -163,6 +166,9 @@ func after(h frameHeader, offset int64) string {
 
 // hurt records damage. With an older one pending, both stand or fall together.
 func (r *replay) hurt(d damage) {
+	if d.blind && r.gaps != nil {
+		r.gaps.lost.forget()
+	}
 	if r.damage == nil {
 		r.damage = &d
 	} else {
@@ -219,6 +225,7 @@ func (r *replay) enter(h segmentHeader, start int64, name string) error {
 	r.segments = append(r.segments, segmentInfo{number: h.number})
 	if r.gaps != nil {
 		r.gaps.ends = false
+		r.gaps.lost.cut(h.lastIndex) // what is behind was cut off by a boot
 	}
 	if len(r.segments) == 1 {
 		if r.gaps != nil {

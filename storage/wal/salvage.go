@@ -28,8 +28,10 @@ type Remains struct {
 	// Behind is the entry that the last gap ends with, known only by index and term, and Tail the entries after it.
 	Behind Snapshot
 	Tail   []*raftpb.Entry
-	// Complete says that the log ended with Tail, or with Behind if there is none. Otherwise Behind and Tail are of no use:
-	// the log went on, and nobody knows with what.
+	// Lost are damaged frames with entries up to Behind, of which the headers are intact.
+	Lost []LostFrame
+	// Complete says that the log ended with Tail, or with Behind if there is none. Otherwise Behind, Tail and Lost are of no
+	// use: the log went on, and nobody knows with what.
 	Complete bool
 }
 
@@ -40,6 +42,7 @@ type gaps struct {
 	stated  Snapshot // where the log ended according to the last segment header that did not fit
 	ends    bool     // nothing but a copy of what the log had before can be in that segment's first bytes
 	unknown bool     // the log went on behind what can be read
+	lost    lostFrames
 }
 
 // Salvage reads what is left of a log that Open refuses, and changes nothing. applied is as for Open.
@@ -142,7 +145,7 @@ func (r *replay) remains(applied uint64) Remains {
 		}
 		g.unknown = true
 	}
-	out := Remains{Behind: r.base, Tail: r.entries, Complete: !g.unknown && len(r.segments) > 0}
+	out := Remains{Behind: r.base, Tail: r.entries, Lost: g.lost.known, Complete: !g.unknown && len(r.segments) > 0}
 	if p := g.prefix; p != nil {
 		out.Base, out.Entries, out.Commit = p.Base, p.Entries, p.Commit
 	}

@@ -113,6 +113,9 @@ func (s *scanner) payload(h frameHeader, off int64) error {
 	if !s.spare(d, off) {
 		d.proof = s.proof(off, off+h.size())
 		s.r.spoiled(h, off, d)
+		if s.r.gaps != nil {
+			s.r.gaps.lost.add(h, s.crc.at(off))
+		}
 	}
 	return nil
 }

@@ -181,6 +181,39 @@ var diskBugs = []Bug{
 		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/repair_diverged"},
 	},
 	{
+		Name: "repair-unchecked",
+		What: "What a member sends for a hole is not compared with the header that the lost frame left: an entry that no log " +
+			"ever had is taken for an acknowledged one.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/repairfetch.go",
+			Old:  "		if err := p.check(entries); err != nil {\n",
+			New:  "		if err := p.check(entries); err != nil && len(entries) == 0 {\n",
+		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/repair_forged"},
+	},
+	{
+		Name: "lost-frame-replaced",
+		What: "The header of a lost frame counts although later entries took the place of its own: what others send is right " +
+			"and refused, and the log is never repaired.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/lostframe.go",
+			Old:  "	l.cut(h.first - 1)\n",
+			New:  "	l.last = nil\n",
+		}},
+		Test: &mutant.Test{Package: "storage/wal", Run: "TestLostFrames"},
+	},
+	{
+		Name: "lost-frame-torn",
+		What: "A frame that a crash tore, and a boot cut off, counts as one that the log lost: what others send is right and " +
+			"refused, and the log is never repaired.",
+		Edits: []mutant.Edit{{
+			File: "storage/wal/replay.go",
+			Old:  "		r.gaps.lost.cut(h.lastIndex) // what is behind was cut off by a boot\n",
+			New:  "",
+		}},
+		Test: &mutant.Test{Package: "storage/wal", Run: "TestTornFrameIsNoLostFrame"},
+	},
+	{
 		Name: "scrub-skips-log",
 		What: "The scrubber leaves out the log: damage to it stays until a start comes across it.",
 		Edits: []mutant.Edit{{
