@@ -1,6 +1,8 @@
 package raftnode_test
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +76,34 @@ func TestForeignData(t *testing.T) {
 	c.settle()
 	if n.raft == nil {
 		t.Error("the node does not open its own data any more: ", c.take())
+	}
+}
+
+// TestEtcdData: an etcd's directory is no empty one, and stays as it is.
+func TestEtcdData(t *testing.T) {
+	c := newDisks(t, 1, raftnode.Config{Dir: "/var/lib/etcd"})
+	n := c.nodes[0]
+	if err := n.fs.MkdirAll("member/snap"); err != nil {
+		t.Fatal(err)
+	}
+	n.open()
+	out := c.take()
+	for _, says := range []string{"data directory has etcd's data", "/var/lib/etcd/member", "make-mirror"} {
+		if !strings.Contains(out, says) {
+			t.Errorf("%q is not in %s", says, out)
+		}
+	}
+	if names, err := n.fs.List(""); err != nil || !slices.Equal(names, []string{"member"}) {
+		t.Errorf("the directory has %v now: %v", names, err)
+	}
+
+	if err := errors.Join(n.fs.Remove("member/snap"), n.fs.Remove("member")); err != nil {
+		t.Fatal(err)
+	}
+	n.open()
+	c.settle()
+	if n.raft == nil {
+		t.Error("without it, the node is not created: ", c.take())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -20,12 +21,18 @@ const (
 	walDir   = datadir.WAL
 	creating = datadir.Creating
 
+	// etcdDir is the directory below its data directory in which etcd keeps everything.
+	etcdDir = "member"
+
 	// A new cluster starts as if an entry of this index and term had set its membership, the same on every node.
 	initialIndex, initialTerm = 1, 1
 )
 
 // ErrForeignData says that the data directory belongs to another cluster or member.
 var ErrForeignData = errors.New("data directory belongs to another member")
+
+// ErrEtcdData says that the data directory is etcd's.
+var ErrEtcdData = errors.New("data directory has etcd's data")
 
 // notThisMember ends the refusal of a data directory that has forgotten what its member promised.
 const notThisMember = "it must not come back as the same member, for it might vote twice in one term; keep it down, the " +
@@ -46,7 +53,7 @@ func loadOrCreate(e env.Env, cfg Config) (wal.Identity, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return id, err
 	}
-	if err := clearForCreation(e.FS); err != nil {
+	if err := clearForCreation(e.FS, cfg.Dir); err != nil {
 		return id, err
 	}
 	if len(cfg.Members) == 0 {
@@ -112,11 +119,18 @@ func endCreation(f env.FS) error {
 	return nil
 }
 
-// clearForCreation makes sure that nothing is there but the remains of an interrupted creation, and removes those.
-func clearForCreation(f env.FS) error {
+// clearForCreation makes sure that nothing is there but the remains of an interrupted creation, and removes those. dir is
+// what the data directory is called outside.
+func clearForCreation(f env.FS, dir string) error {
 	names, err := f.List("")
 	if err != nil {
 		return fmt.Errorf("list data directory: %w", err)
+	}
+	// Who starts a member here expects to find the keys: an empty store in their place would look like their loss.
+	if slices.Contains(names, etcdDir) {
+		return fmt.Errorf("%w: %s is there, in which etcd keeps its files; they are not read, and nothing was changed: start "+
+			"with a new, empty --data-dir, and copy the keys from etcd while it runs on this one (quorumctl --endpoints ETCD "+
+			"make-mirror MEMBER)", ErrEtcdData, path.Join(dir, etcdDir))
 	}
 	marked := false
 	var found string

@@ -60,7 +60,7 @@ func BenchmarkEdge(b *testing.B) {
 
 // BenchmarkHandler is a put without gRPC.
 func BenchmarkHandler(b *testing.B) {
-	kv := &kvServer{api: newAPI(instantNode{newSoloNode(b)}, testConfig())}
+	kv := &kvServer{api: testAPI(b, instantNode{newSoloNode(b)}, testConfig())}
 	put := &pb.PutRequest{Key: []byte("benchkey"), Value: make([]byte, 256)}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -154,7 +154,7 @@ func TestGatewayCarriesLargeMessages(t *testing.T) {
 func TestGatewayCanBeLeftOut(t *testing.T) {
 	cfg := testConfig()
 	cfg.NoGateway = true
-	if w := ask(newAPI(newSoloNode(t), cfg), http.MethodPost, "/v3/kv/range"); w.Code != http.StatusNotFound {
+	if w := ask(testAPI(t, newSoloNode(t), cfg), http.MethodPost, "/v3/kv/range"); w.Code != http.StatusNotFound {
 		t.Errorf("status %d", w.Code)
 	}
 }
@@ -223,7 +223,7 @@ func TestShutdownLeavesTimeForAFarewell(t *testing.T) {
 
 // A call made before the member serves itself waits.
 func TestInProcessCallsWaitForTheServer(t *testing.T) {
-	a := newAPI(newSoloNode(t), testConfig())
+	a := testAPI(t, newSoloNode(t), testConfig())
 	ended := make(chan error, 1)
 	go func() {
 		_, err := pb.NewKVClient(a.self.conn).Range(testContext(t), &pb.RangeRequest{Key: []byte("k")})

@@ -239,6 +239,13 @@ func testConfig() apiConfig {
 	}
 }
 
+// testAPI makes the services for a test that calls them itself; serve is for those that come from outside.
+func testAPI(t testing.TB, n node, cfg apiConfig) *api {
+	a := newAPI(n, cfg)
+	t.Cleanup(a.self.close)
+	return a
+}
+
 // serve starts an edge. It is stopped, and waited for, when the test ends.
 func serve(t testing.TB, n node, cfg apiConfig, register ...func(*grpc.Server)) *edge {
 	t.Helper()

@@ -87,7 +87,7 @@ func ask(a *api, method, target string, header ...string) *httptest.ResponseReco
 
 func TestHTTPWhenThingsFail(t *testing.T) {
 	n := newSoloNode(t)
-	a := newAPI(n, testConfig())
+	a := testAPI(t, n, testConfig())
 	check := func(target string, code int, body string) {
 		t.Helper()
 		if w := ask(a, http.MethodGet, target); w.Code != code || w.Body.String() != body {
@@ -115,7 +115,7 @@ func TestHTTPWhenThingsFail(t *testing.T) {
 func TestHealthCheckHasADeadline(t *testing.T) {
 	n := newSoloNode(t)
 	cfg := testConfig()
-	a := newAPI(n, cfg)
+	a := testAPI(t, n, cfg)
 	if want := 5_000_000_000 + 2*testElection; a.readLimit != want {
 		t.Errorf("limit %s, want %s", a.readLimit, want)
 	}
@@ -130,7 +130,7 @@ func TestHealthCheckHasADeadline(t *testing.T) {
 func TestDebug(t *testing.T) {
 	cfg := testConfig()
 	cfg.Profiles = true
-	a := newAPI(newSoloNode(t), cfg)
+	a := testAPI(t, newSoloNode(t), cfg)
 	w := ask(a, http.MethodGet, "/debug/vars")
 	var vars map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &vars); err != nil || vars["memstats"] == nil || vars["cmdline"] == nil {
@@ -164,7 +164,7 @@ func TestGuard(t *testing.T) {
 	} {
 		cfg := testConfig()
 		cfg.Origins, cfg.Hosts, cfg.Logger = tc.origins, tc.hosts, hclog.NewNullLogger()
-		w := ask(newAPI(newSoloNode(t), cfg), http.MethodGet, tc.target, "Origin", tc.origin)
+		w := ask(testAPI(t, newSoloNode(t), cfg), http.MethodGet, tc.target, "Origin", tc.origin)
 		if got := w.Header().Get("Access-Control-Allow-Origin"); w.Code != tc.code || got != tc.allowed {
 			t.Errorf("%+v: code %d, allowed origin %q", tc, w.Code, got)
 		}
@@ -183,7 +183,7 @@ func TestGuardOfPosts(t *testing.T) {
 		if origin != "" {
 			r.Header.Set("Origin", origin)
 		}
-		newHTTPHandler(newAPI(newSoloNode(t), cfg)).ServeHTTP(w, r)
+		newHTTPHandler(testAPI(t, newSoloNode(t), cfg)).ServeHTTP(w, r)
 		if w.Code != code {
 			t.Errorf("from %q: %d %s", origin, w.Code, w.Body)
 		}

@@ -154,7 +154,7 @@ func TestRangeStreamIsOneSnapshot(t *testing.T) {
 	fill(t, n, 100)
 	cfg := testConfig()
 	cfg.Limits.RequestBytes = 1 << 10
-	a := newAPI(n, cfg)
+	a := testAPI(t, n, cfg)
 	for _, revision := range []int64{0, -1} {
 		r := &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l"), Revision: revision}
 		whole, err := apply.Range(n.View().KV, r)
@@ -184,7 +184,7 @@ func TestRangeStreamIsOneSnapshot(t *testing.T) {
 func TestRangeStreamMeetsCompaction(t *testing.T) {
 	n := newSoloNode(t)
 	fill(t, n, 100)
-	a := newAPI(n, testConfig())
+	a := testAPI(t, n, testConfig())
 	r := &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l")}
 	sent := 0
 	s := rangeStream{api: a, ctx: testContext(t), rest: proto.CloneOf(r), send: func(*pb.RangeStreamResponse) error {

@@ -63,7 +63,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add(seed.kind, data)
 	}
 	n := newSoloNode(f)
-	k := &kvServer{api: newAPI(n, testConfig())}
+	k := &kvServer{api: testAPI(f, n, testConfig())}
 	runs := 0
 	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
 		m := requestKinds[int(kind)%len(requestKinds)]()

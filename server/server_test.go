@@ -242,12 +242,22 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("lost identity: %v", err)
 	}
 
+	cfg := anyPort(t)
+	etcds := filepath.Join(cfg.DataDir, "member")
+	if err := os.MkdirAll(filepath.Join(etcds, "snap"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(cfg, hclog.NewNullLogger())
+	if !errors.Is(err, raftnode.ErrEtcdData) || !strings.Contains(err.Error(), etcds) {
+		t.Errorf("directory of an etcd: %v", err)
+	}
+
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	cfg := anyPort(t)
+	cfg = anyPort(t)
 	cfg.ListenClientURLs = []url.URL{{Scheme: "http", Host: taken.Addr().String()}}
 	if _, err := Open(cfg, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), taken.Addr().String()) {
 		t.Errorf("taken port: %v", err)

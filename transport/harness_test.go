@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"github.com/quorumkv/quorumkv/transport/peerpb"
@@ -254,30 +254,19 @@ func (l *logTap) dump() string {
 	return b.String()
 }
 
-// noGoroutines fails the test if goroutines of this package, or of gRPC below it, are still there when all nodes are
-// stopped. Call it first, so that its cleanup runs last.
+// noGoroutines fails the test if goroutines are still there when all nodes are stopped. Call it first, so that its cleanup
+// runs last.
 func noGoroutines(t *testing.T) {
 	t.Cleanup(func() {
-		var left string
-		ours := func() bool {
-			buf := make([]byte, 1<<20)
-			left = ""
-			for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-				if strings.Contains(g, "noGoroutines") {
-					continue
-				}
-				if strings.Contains(g, "/transport.") || strings.Contains(g, "google.golang.org/grpc") {
-					left += g + "\n\n"
-				}
-			}
-			return left == ""
-		}
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
 		// gRPC's own goroutines may still be on their way out; ours may not, and Close's test checks that.
-		for deadline := time.Now().Add(5 * time.Second); !ours(); <-tick.C {
+		deadline := time.Now().Add(patience)
+		for {
+			err := goleak.Find()
+			if err == nil {
+				return
+			}
 			if time.Now().After(deadline) {
-				t.Errorf("goroutines left behind:\n%s", left)
+				t.Error(err)
 				return
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/quorumkv/quorumkv/internal/local"
 	"github.com/quorumkv/quorumkv/internal/local/fakenode"
 )
@@ -26,7 +28,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Setenv("QUORUMKV_NAME", "shell") // must not reach the nodes, which would refuse it
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // open makes a temporary cluster of three fake nodes.
