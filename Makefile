@@ -20,7 +20,7 @@ run: build ## a three-node cluster on this machine, ready to use
 image: build ## container image quorumkv:latest
 	docker build -t quorumkv -f deploy/Dockerfile bin
 
-test: check unit fuzz-quick sim e2e ## everything that has to pass: about 10 minutes on 2 cores
+test: check unit race-quick fuzz-quick sim e2e ## everything that has to pass: about 12 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -56,6 +56,13 @@ drills-docker: build ## split brain in containers, cut by Docker: 45 s; skipped 
 race: ## unit tests under the race detector
 	$(GO) test -race ./...
 
+RACING := ./server ./transport ./internal/env ./internal/fault ./internal/local ./internal/drill ./internal/drill/load \
+	./internal/drill/localcluster ./cmd/quorumctl/live
+
+race-quick: ## those of the packages that run goroutines, under the race detector
+	$(GO) test -race -count=1 $(RACING)
+	$(GO) test -race -count=1 -run '^TestReadersBesideTheWriter$$' ./storage/mvcc
+
 fuzz: CORPUS = $$($(GO) env GOCACHE)/fuzz/quorumkv
 fuzz: ## every fuzz target for FUZZTIME (10s), from what earlier runs found
 fuzz-quick: CORPUS = $$tmp/corpus
@@ -90,4 +97,4 @@ bench-paths: ## Go's benchmarks of the hot paths
 clean: ## remove what make made
 	rm -rf bin
 
-.PHONY: help build run image test check unit sim soak zoo e2e drills drills-docker race fuzz fuzz-quick bench bench-quick bench-growth bench-paths clean
+.PHONY: help build run image test check unit sim soak zoo e2e drills drills-docker race race-quick fuzz fuzz-quick bench bench-quick bench-growth bench-paths clean
