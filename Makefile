@@ -60,8 +60,10 @@ RACING := ./server ./transport ./internal/env ./internal/fault ./internal/local 
 	./internal/drill/localcluster ./cmd/quorumctl/live
 
 race-quick: ## those of the packages that run goroutines, under the race detector
-	$(GO) test -race -count=1 $(RACING)
-	$(GO) test -race -count=1 -run '^TestReadersBesideTheWriter$$' ./storage/mvcc
+	@cc=$$($(GO) env CC); if command -v $${cc%% *} >/dev/null; then \
+	  $(GO) test -race -count=1 $(RACING) && \
+	  $(GO) test -race -count=1 -run '^TestReadersBesideTheWriter$$' ./storage/mvcc; \
+	else echo "race-quick: skipped: the race detector needs a C compiler, and there is no $$cc"; fi
 
 fuzz: CORPUS = $$($(GO) env GOCACHE)/fuzz/quorumkv
 fuzz: ## every fuzz target for FUZZTIME (10s), from what earlier runs found
