@@ -20,21 +20,23 @@ const streamWorkers = 64
 // together on one; of a large one the rest is read past it.
 const readBufferBytes = 8 << 10
 
-// newGRPCServer returns a server with every client service registered. Services of etcd's that are not here answer
-// Unimplemented.
-func newGRPCServer(a *api, extra ...grpc.ServerOption) *grpc.Server {
-	options := append(a.serverOptions(), GRPCTuning()...)
+// newGRPCServer returns a server with every client service registered, and those that tests add. Services of etcd's that
+// are not here answer Unimplemented.
+func newGRPCServer(a *api, register ...func(*grpc.Server)) *grpc.Server {
+	methods := methodTable{}
+	options := append(a.serverOptions(methods), GRPCTuning()...)
 	options = append(options, grpc.MaxConcurrentStreams(a.limits.ConcurrentStreams))
 	options = append(options, a.keepAlive.options()...)
-	s := grpc.NewServer(append(options, extra...)...)
+	s := grpc.NewServer(options...)
 	a.registerServices(s)
 	if a.drills != nil {
 		drillpb.RegisterDrillServer(s, &drillServer{api: a})
 	}
 	registerHealth(s, a.leadership)
-
-	// Alert rules compare rates: a series that appears with its first error has none.
-	a.metrics.grpc.InitializeMetrics(s)
+	for _, r := range register {
+		r(s)
+	}
+	a.metrics.calls.enter(methods, s)
 	return s
 }
 
@@ -50,17 +52,20 @@ func GRPCTuning() []grpc.ServerOption {
 // newInProcessServer returns the server at the other end of the member's connection to itself. Whoever comes that way has
 // no business with drills.
 func newInProcessServer(a *api) *grpc.Server {
-	s := grpc.NewServer(a.serverOptions()...)
+	methods := methodTable{}
+	s := grpc.NewServer(a.serverOptions(methods)...)
 	a.registerServices(s)
+	a.metrics.calls.enter(methods, s)
 	return s
 }
 
-// serverOptions are what a call meets on its way to a service, wherever it comes from.
-func (a *api) serverOptions() []grpc.ServerOption {
+// serverOptions are what a call meets on its way to a service, wherever it comes from. methods is filled before the server
+// runs, once its services are known.
+func (a *api) serverOptions(methods methodTable) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCountingCodec(a.metrics)),
-		grpc.ChainUnaryInterceptor(a.metrics.grpc.UnaryServerInterceptor(), a.unary),
-		grpc.ChainStreamInterceptor(a.metrics.grpc.StreamServerInterceptor(), a.stream),
+		grpc.UnaryInterceptor(methods.unary(a.unary)),
+		grpc.StreamInterceptor(methods.stream(a.stream)),
 		grpc.MaxRecvMsgSize(a.limits.RequestBytes + messageOverheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32), // a range may be as large as the store
 		grpc.WaitForHandlers(true),
