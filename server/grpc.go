@@ -16,6 +16,14 @@ import (
 // are busy gRPC starts others, so that long-lived streams hold up nobody.
 const streamWorkers = 64
 
+// What a client may have under way to a member that does not read. They are fixed: gRPC would otherwise measure the path,
+// which takes a ping and its answer for nearly every request of a lone client. The stream's takes the usual largest request
+// in three round trips; it is what a stream that is not read holds in memory.
+const (
+	streamWindowBytes     = 512 << 10
+	connectionWindowBytes = 4 << 20
+)
+
 // readBufferBytes is what each connection holds to read into, for as long as it lives. It takes the requests that come
 // together on one; of a large one the rest is read past it.
 const readBufferBytes = 8 << 10
@@ -46,6 +54,8 @@ func GRPCTuning() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ReadBufferSize(readBufferBytes),
+		grpc.StaticStreamWindowSize(streamWindowBytes),
+		grpc.StaticConnWindowSize(connectionWindowBytes),
 	}
 }
 
