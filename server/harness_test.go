@@ -250,10 +250,7 @@ func testAPI(t testing.TB, n node, cfg apiConfig) *api {
 func serve(t testing.TB, n node, cfg apiConfig, register ...func(*grpc.Server)) *edge {
 	t.Helper()
 	a := newAPI(n, cfg)
-	g := newGRPCServer(a)
-	for _, r := range register {
-		r(g)
-	}
+	g := newGRPCServer(a, register...)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -18,7 +17,7 @@ import (
 // what can be read from the node when Prometheus asks is not counted here, see scrape.
 type metrics struct {
 	handler http.Handler // what /metrics answers
-	grpc    *grpcprom.ServerMetrics
+	calls   *callMetrics
 
 	sent, received prometheus.Counter // bytes
 	watchEvents    prometheus.Counter
@@ -77,12 +76,8 @@ func newMetrics(r *prometheus.Registry, s scrape, latencyHistograms bool) *metri
 	})
 	m.hashKV = requestMetrics{ok: hashKV, failed: hashKV}
 
-	var options []grpcprom.ServerMetricsOption
-	if latencyHistograms {
-		options = append(options, grpcprom.WithServerHandlingTimeHistogram())
-	}
-	m.grpc = grpcprom.NewServerMetrics(options...)
-	r.MustRegister(clients, durations, hashKV, m.grpc)
+	m.calls = newCallMetrics(r, latencyHistograms)
+	r.MustRegister(clients, durations, hashKV)
 
 	// The process is the same for everyone who registers in this registry.
 	for _, c := range []prometheus.Collector{

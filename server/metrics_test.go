@@ -1,13 +1,19 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/quorumkv/quorumkv/raftnode"
 )
@@ -43,6 +49,11 @@ func handled(method, code, kind string) string {
 	service, name, _ := strings.Cut(method, "/")
 	return fmt.Sprintf(`grpc_server_handled_total{grpc_code="%s",grpc_method="%s",grpc_service="%s",grpc_type="%s"}`,
 		code, name, service, kind)
+}
+
+func messages(way, method, kind string) string {
+	service, name, _ := strings.Cut(method, "/")
+	return fmt.Sprintf(`grpc_server_msg_%s_total{grpc_method="%s",grpc_service="%s",grpc_type="%s"}`, way, name, service, kind)
 }
 
 func TestMetrics(t *testing.T) {
@@ -118,6 +129,58 @@ func TestMetrics(t *testing.T) {
 	} {
 		if got[name] != want {
 			t.Errorf("%s = %q, want %q", name, got[name], want)
+		}
+	}
+}
+
+func TestMetricsCountMessages(t *testing.T) {
+	e := serve(t, newSoloNode(t), testConfig())
+	c := e.client(t)
+	put(t, c, "k", "v")
+	if _, err := c.Put(testContext(t), "", ""); err == nil {
+		t.Fatal("put without a key")
+	}
+	stream, err := pb.NewKVClient(e.dial(t)).RangeStream(testContext(t), &pb.RangeRequest{Key: []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := 0
+	for ; err == nil; parts++ {
+		_, err = stream.Recv()
+	}
+	if err != io.EOF {
+		t.Fatalf("end of the stream: %v", err)
+	}
+	got := scrapeMetrics(t, e)
+	for name, want := range map[string]string{
+		messages("received", "etcdserverpb.KV/Put", "unary"):                 "2",
+		messages("sent", "etcdserverpb.KV/Put", "unary"):                     "1", // an error is no message
+		started("etcdserverpb.KV/RangeStream", "server_stream"):              "1",
+		messages("received", "etcdserverpb.KV/RangeStream", "server_stream"): "1",
+		messages("sent", "etcdserverpb.KV/RangeStream", "server_stream"):     strconv.Itoa(parts - 1),
+		handled("etcdserverpb.KV/RangeStream", "OK", "server_stream"):        "1",
+		messages("sent", "etcdserverpb.Lease/LeaseKeepAlive", "bidi_stream"): "0",
+	} {
+		if got[name] != want {
+			t.Errorf("%s = %q, want %q", name, got[name], want)
+		}
+	}
+}
+
+func TestCodeOf(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want codes.Code
+	}{
+		{nil, codes.OK},
+		{status.Error(codes.Unavailable, "no leader"), codes.Unavailable},
+		{fmt.Errorf("put: %w", status.Error(codes.NotFound, "no lease")), codes.NotFound},
+		{context.Canceled, codes.Canceled},
+		{fmt.Errorf("wait: %w", context.DeadlineExceeded), codes.DeadlineExceeded},
+		{errors.New("anything else"), codes.Unknown},
+	} {
+		if got := codeOf(c.err); got != c.want {
+			t.Errorf("%v is %s, want %s", c.err, got, c.want)
 		}
 	}
 }

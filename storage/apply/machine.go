@@ -42,9 +42,10 @@ type Machine struct {
 	leaseChanges []LeaseChange
 
 	// Kept between entries to save allocations.
-	batch    backend.Batch
-	commands []Command
-	request  pb.InternalRaftRequest
+	batch      backend.Batch
+	commands   []Command
+	request    pb.InternalRaftRequest
+	putRequest pb.PutRequest
 }
 
 // Outcome is what became of the entries of one Apply.
@@ -201,6 +202,12 @@ func (m *Machine) execute(c *Command, term uint64, want bool) (Response, error) 
 	if c.Term != 0 && c.Term != term {
 		return Response{}, ErrStaleTerm
 	}
+	if decodePut(c.Request, &m.putRequest) {
+		resp, err := m.put(&m.putRequest, want)
+		m.putRequest.Reset()
+		return resp, err
+	}
+	m.putRequest.Reset()
 	r := &m.request
 	if proto.Unmarshal(c.Request, r) != nil {
 		return Response{}, ErrMalformedRequest
