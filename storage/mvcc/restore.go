@@ -106,6 +106,7 @@ func (s *Store) readRows(tx *bbolt.Tx) error {
 		}
 		tombstones = tombstones[:0]
 	}
+	var kv mvccpb.KeyValue // one for all rows: there may be millions
 	cursor := tx.Bucket(backend.Key).Cursor()
 	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
 		rev, tombstone, err := parseRevisionKey(k)
@@ -120,7 +121,7 @@ func (s *Store) readRows(tx *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		var kv mvccpb.KeyValue
+		kv.Reset()
 		if err := decodeKeyValue(value, &kv); err != nil {
 			return err
 		}
