@@ -2,6 +2,7 @@ package raftnode
 
 import (
 	"fmt"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
@@ -11,15 +12,20 @@ import (
 // a flush: nothing above flush.durable may go, whatever the bounds say.
 func (n *Node) compactLog() {
 	held := n.flush.durable - min(n.flush.durable, n.mem.baseIndex)
-	full := n.mem.bytes > n.cfg.LogBytes // large entries: memory decides, not their number
-	if held < n.cfg.SnapshotEntries+n.cfg.CatchUpEntries && !full {
+	large, full := n.mem.bytes > n.cfg.LogBytes, n.mem.bytes > n.cfg.MaxLogBytes // memory decides, not the number of entries
+	if held < n.cfg.SnapshotEntries+n.cfg.CatchUpEntries && !large {
 		return
 	}
 	index := n.flush.durable - min(held, n.cfg.CatchUpEntries)
-	if full {
+	if large {
 		index = max(index, n.flush.durable-held/2)
-	} else {
-		index = min(index, n.catchingUp())
+	}
+	switch {
+	case full:
+	case large: // so soon that a member which just restarts would find it gone
+		index = min(index, n.catchingUp(restartPatience))
+	default:
+		index = min(index, n.catchingUp(n.cfg.electionTimeout()))
 	}
 	if index <= n.mem.baseIndex {
 		return
@@ -33,17 +39,17 @@ func (n *Node) compactLog() {
 	})
 }
 
-// catchingUp is the index from which the slowest follower still needs the log, among those that are there and can be
-// served from it, or will be after the snapshot that they are fetching. To compact past it would send a follower that
-// is nearly there a snapshot, and with steady writes one after the other.
-func (n *Node) catchingUp() uint64 {
+// catchingUp is the index from which the slowest follower still needs the log, among those that were heard that short
+// ago and can be served from it, or will be after the snapshot that they are fetching. To compact past it would send a
+// follower that is nearly there a snapshot, and with steady writes one after the other.
+func (n *Node) catchingUp(ago time.Duration) uint64 {
 	lowest := n.flush.durable
 	if n.role != raft.StateLeader {
 		return lowest
 	}
 	now := n.env.Clock.Now()
 	n.raw.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		if id == n.self.Member || !n.hears(id, now) {
+		if at, ok := n.heard[id]; id == n.self.Member || !ok || now-at >= ago {
 			return
 		}
 		needs := pr.Match

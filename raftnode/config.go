@@ -40,8 +40,12 @@ type Config struct {
 	SnapshotEntries uint64
 	// CatchUpEntries stay in the log for slow followers; one that is further behind gets a snapshot. Default 5,000.
 	CatchUpEntries uint64
-	// LogBytes bounds the memory that the log's entries take, whatever their number. Default 256 MiB.
+	// LogBytes is the memory that the log's entries may take, whatever their number, while all members that are there have
+	// them. Default 32 MiB. Higher: a member that was away longer catches up without a snapshot.
 	LogBytes uint64
+	// MaxLogBytes bounds that memory also while a member is behind, or away for less than 15 s. Default 256 MiB, at least
+	// LogBytes.
+	MaxLogBytes uint64
 	// CheckInterval and CheckEntries are when the members' histories are compared: that long after the last time, or after
 	// so many applied entries, whichever comes first, if anything else was applied since. Default 30 s and 10,000. Too
 	// long: a member that has diverged serves for as long. Too short: entries and reports for nothing.
@@ -117,7 +121,8 @@ const (
 	defaultCatchUpEntries  = 5_000
 	defaultCheckInterval   = 30 * time.Second
 	defaultCheckEntries    = 10_000
-	defaultLogBytes        = 256 << 20
+	defaultLogBytes        = 32 << 20
+	defaultMaxLogBytes     = 256 << 20
 	defaultSegmentBytes    = 64 << 20
 	defaultScrubRate       = 8 << 20
 	defaultScrubInterval   = 24 * time.Hour
@@ -144,6 +149,7 @@ const (
 	restorePatience           = 3500 * time.Millisecond // three questions
 	suspectRounds             = 2                       // of all peers, before a suspect state is tried again
 	snapshotKeep              = 30 * time.Second
+	restartPatience           = 15 * time.Second // with a member that is silent, before the log is cut
 	transferAttempts          = 2
 	requestTimeoutBase        = 5 * time.Second
 	requestTimeoutElections   = 2
@@ -173,6 +179,7 @@ func (c *Config) validate() error {
 	def(&c.CheckInterval, defaultCheckInterval)
 	def(&c.CheckEntries, defaultCheckEntries)
 	def(&c.LogBytes, defaultLogBytes)
+	def(&c.MaxLogBytes, max(defaultMaxLogBytes, c.LogBytes))
 	def(&c.SegmentBytes, defaultSegmentBytes)
 	def(&c.ScrubRate, defaultScrubRate)
 	def(&c.ScrubInterval, defaultScrubInterval)
@@ -196,6 +203,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("tick of %s: must be positive", c.Tick)
 	case c.StallTimeout < c.Tick:
 		return fmt.Errorf("stall timeout of %s: must be at least a tick, %s", c.StallTimeout, c.Tick)
+	case c.MaxLogBytes < c.LogBytes:
+		return fmt.Errorf("log of at most %d bytes: must be at least the %d that it may always have", c.MaxLogBytes, c.LogBytes)
 	case c.ScrubInterval < 0:
 		return fmt.Errorf("scrub interval of %s: must be positive", c.ScrubInterval)
 	case c.ElectionTicks < minElectionTicks:

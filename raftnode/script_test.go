@@ -119,6 +119,8 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			cfg.CatchUpEntries = v
 		case "log-bytes":
 			cfg.LogBytes = v
+		case "max-log-bytes":
+			cfg.MaxLogBytes = v
 		case "segment-bytes":
 			cfg.SegmentBytes = int64(v)
 		case "chunk-bytes":

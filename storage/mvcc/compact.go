@@ -43,15 +43,15 @@ func (s *Store) CompactStep(max int) (done bool) {
 
 // removeOldest removes the oldest row of a key.
 func (s *Store) removeOldest(key string) {
-	it := s.index.get(key)
+	it := s.index.get(key).it
 	invariant.Check(it != nil, "garbage of unknown key %q", key)
-	w := it.rows[0]
+	w := it.oldest()
 	s.deletes = append(s.deletes, deletedRow{rev: w.revision(), tombstone: w.tombstone()})
 	s.deleteBytes += revisionKeyBytes(w.tombstone())
-	if len(it.rows) > 1 {
-		s.index.set(it, it.behead())
+	if it.past != nil {
+		s.index.replace(key, it.behead())
 		return
 	}
 	invariant.Check(w.tombstone(), "compaction at %d would remove the pair of key %q at %v", s.compact, key, w.revision())
-	s.index.remove(it)
+	s.index.dead.remove(key)
 }

@@ -21,10 +21,10 @@
 //
 // # The index
 //
-// The index maps each key to its rows: revision, size, whether it is a deletion. It is a B-tree that is copied when
-// written after a view was taken, and its items are replaced, never modified. Keys that have a pair now and keys that
-// are only history sit in two trees. So a read of the newest state passes no deleted keys, and a page of it costs as
-// much as the page, although the answer counts the whole range.
+// The index maps each key to its rows: revision, size, whether it is a deletion. It is a B-tree whose nodes are copied
+// when written after a view was taken, and its items are replaced, never modified. A key with one row takes some 80 bytes
+// beside its own. Keys that have a pair now and keys that are only history sit in two trees. So a read of the newest
+// state passes no deleted keys, and a page of it costs as much as the page, although the answer counts the whole range.
 //
 // # Compaction
 //

@@ -113,7 +113,7 @@ func (v *View) Before(key []byte, rev int64) (*mvccpb.KeyValue, error) {
 
 // recentBefore is Before for what the overlay may hold.
 func (v *View) recentBefore(key []byte, rev int64) *mvccpb.KeyValue {
-	it := v.index.get(alias(key))
+	it := v.index.get(alias(key)).it
 	if it == nil {
 		return nil
 	}

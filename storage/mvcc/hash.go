@@ -60,8 +60,8 @@ func (v *View) HashKV(rev int64) (HashKV, error) {
 // empty reports whether no key has a pair at rev.
 func (v *View) empty(rev int64) bool {
 	none := true
-	v.index.ascend(span{unbounded: true}, func(it *item) bool {
-		_, shown := it.at(rev)
+	v.index.ascend(span{unbounded: true}, func(e entry) bool {
+		_, shown := e.it.at(rev)
 		none = !shown
 		return none
 	})
@@ -112,7 +112,7 @@ func (h *kvHash) addEvent(e *Event) {
 }
 
 func (h *kvHash) shows(key []byte, r Revision) bool {
-	it := h.view.index.get(alias(key))
+	it := h.view.index.get(alias(key)).it
 	if it == nil {
 		return false
 	}

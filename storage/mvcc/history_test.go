@@ -282,14 +282,19 @@ func (r *run) upkeep(rng *rand.Rand, s schedule) {
 func sameStore(t testing.TB, a, b *Store) {
 	t.Helper()
 	type state struct {
-		Items                       []item
+		Items                       []string
 		Garbage                     []garbage
 		Revision, Compact, Finished int64
 		Rows, Bytes                 int64
 	}
 	look := func(s *Store) state {
 		st := state{Revision: s.revision, Compact: s.compact, Finished: s.finished, Rows: s.rows, Bytes: s.bytes - s.garbageBytes}
-		s.index.ascend(span{unbounded: true}, func(it *item) bool { st.Items = append(st.Items, *it); return true })
+		s.index.ascend(span{unbounded: true}, func(e entry) bool {
+			it := *e.it
+			it.past = nil // an address
+			st.Items = append(st.Items, fmt.Sprintf("%s: %+v after %+v", e.key, it, e.it.before()))
+			return true
+		})
 		total := s.garbage.popped
 		for i, chunk := range s.garbage.chunks {
 			if i == 0 {

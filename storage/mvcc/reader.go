@@ -94,16 +94,16 @@ func (r *reader) overlayIndex(rev Revision) int {
 }
 
 func (r *reader) pickKey(p *pick, key []byte, rev int64, o RangeOptions) int {
-	it := r.index.get(alias(key))
-	if it == nil {
+	e := r.index.get(alias(key))
+	if e.it == nil {
 		return 0
 	}
-	w, ok := it.at(rev)
+	w, ok := e.it.at(rev)
 	if !ok {
 		return 0
 	}
 	if !o.CountOnly {
-		p.add(r, it.key, w)
+		p.add(r, e.key, w)
 	}
 	return 1
 }
@@ -116,14 +116,14 @@ func (r *reader) pickLive(p *pick, s span, rev int64, o RangeOptions) int {
 		stop = countAhead
 	}
 	count := 0
-	r.index.ascendLive(s, func(it *item) bool {
+	r.index.ascendLive(s, func(e entry) bool {
 		count++
 		if stop > 0 && count > stop {
 			return false
 		}
 		if !o.CountOnly {
-			w, _ := it.at(rev)
-			p.add(r, it.key, w)
+			w, _ := e.it.at(rev)
+			p.add(r, e.key, w)
 		}
 		return true
 	})
@@ -136,14 +136,14 @@ func (r *reader) pickLive(p *pick, s span, rev int64, o RangeOptions) int {
 // pickPast answers for any revision. The count makes it visit the whole range.
 func (r *reader) pickPast(p *pick, s span, rev int64, o RangeOptions) int {
 	count := 0
-	r.index.ascend(s, func(it *item) bool {
-		w, ok := it.at(rev)
+	r.index.ascend(s, func(e entry) bool {
+		w, ok := e.it.at(rev)
 		if !ok {
 			return true
 		}
 		count++
 		if !o.CountOnly && (o.Limit <= 0 || count <= o.Limit) {
-			p.add(r, it.key, w)
+			p.add(r, e.key, w)
 		}
 		return true
 	})

@@ -28,7 +28,7 @@ const (
 
 // Open reads the store that db holds and builds its index. Every row is verified on the way.
 func Open(db *backend.DB, recent Recent) (*Store, error) {
-	s := &Store{db: db, index: newIndex(), recent: recent.withDefaults()}
+	s := &Store{db: db, recent: recent.withDefaults()}
 	err := db.Read(func(tx *bbolt.Tx) error {
 		if err := s.readMeta(tx); err != nil {
 			return err
@@ -106,6 +106,7 @@ func (s *Store) readRows(tx *bbolt.Tx) error {
 		}
 		tombstones = tombstones[:0]
 	}
+	var kv mvccpb.KeyValue // one for all rows: there may be millions
 	cursor := tx.Bucket(backend.Key).Cursor()
 	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
 		rev, tombstone, err := parseRevisionKey(k)
@@ -120,7 +121,7 @@ func (s *Store) readRows(tx *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		var kv mvccpb.KeyValue
+		kv.Reset()
 		if err := decodeKeyValue(value, &kv); err != nil {
 			return err
 		}
@@ -131,12 +132,12 @@ func (s *Store) readRows(tx *bbolt.Tx) error {
 		rows++
 		w := newRow(rev, len(k)+len(v), tombstone)
 		s.bytes += int64(w.bytes())
-		it, err := s.restoreRow(w, &kv)
+		key, err := s.restoreRow(w, &kv)
 		if err != nil {
 			return err
 		}
 		if tombstone {
-			tombstones = append(tombstones, deletedKey{key: it.key, size: w.bytes()})
+			tombstones = append(tombstones, deletedKey{key: key, size: w.bytes()})
 		}
 	}
 	bury()
@@ -146,30 +147,38 @@ func (s *Store) readRows(tx *bbolt.Tx) error {
 	return nil
 }
 
-// restoreRow adds one row to the history of its key. Nobody has seen the items yet, so they are changed in place.
-func (s *Store) restoreRow(w row, kv *mvccpb.KeyValue) (*item, error) {
-	it := s.index.get(alias(kv.Key))
-	alive := it != nil && it.version > 0
+// restoreRow adds one row to the history of its key, of which it returns the index's own copy. Nobody has seen the items
+// yet, so they are changed in place.
+func (s *Store) restoreRow(w row, kv *mvccpb.KeyValue) (key string, err error) {
+	e := s.index.get(alias(kv.Key))
+	it := e.it
 	if !continues(it, w, kv) {
-		return nil, fmt.Errorf("row %v of key %q does not follow the one before: %w", w.revision(), kv.Key,
+		return "", fmt.Errorf("row %v of key %q does not follow the one before: %w", w.revision(), kv.Key,
 			backend.ErrDamaged)
 	}
+	if it == nil {
+		s.shape = w.main
+		it = &item{newest: w, created: kv.CreateRevision, version: kv.Version, lease: kv.Lease}
+		if w.tombstone() {
+			return s.index.dead.set(alias(kv.Key), it).key, nil
+		}
+		return s.index.live.set(alias(kv.Key), it).key, nil
+	}
+	alive := it.version > 0
 	if alive {
-		s.garbage.push(w.main, it.key, it.rows[len(it.rows)-1].bytes())
+		s.garbage.push(w.main, e.key, it.newest.bytes())
 	}
-	switch {
-	case it == nil:
-		it = &item{key: string(kv.Key)}
-	case alive == w.tombstone(): // it changes trees
-		s.index.remove(it)
-	default:
-		it.version, it.lease, it.rows = kv.Version, kv.Lease, append(it.rows, w)
-		return it, nil
+	it.past, it.newest = it.all(), w
+	it.created, it.version, it.lease = kv.CreateRevision, kv.Version, kv.Lease
+	if alive == w.tombstone() { // it changes trees
+		s.shape = w.main
+		if alive {
+			s.index.bury(e.key, it)
+		} else {
+			s.index.put(e.key, it)
+		}
 	}
-	s.shape = w.main
-	it.created, it.version, it.lease, it.rows = kv.CreateRevision, kv.Version, kv.Lease, append(it.rows, w)
-	s.index.set(nil, it)
-	return it, nil
+	return e.key, nil
 }
 
 // continues reports whether a row may be the next one of a key, it being the history so far. The oldest row left by

@@ -2,6 +2,7 @@ package mvcc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,12 +75,13 @@ func (s *script) run() {
 	case "reopen":
 		s.reopen()
 	case "index":
-		s.store.index.ascend(span{unbounded: true}, func(it *item) bool {
+		s.store.index.ascend(span{unbounded: true}, func(e entry) bool {
+			it := e.it
 			mark := ""
 			if it.version > 0 {
 				mark = fmt.Sprintf("* created=%d version=%d", it.created, it.version)
 			}
-			s.say("%s: %s%s", it.key, strings.Join(revisionsOf(it), " "), mark)
+			s.say("%s: %s%s", e.key, strings.Join(revisionsOf(it), " "), mark)
 			return true
 		})
 	case "rows":
@@ -97,7 +99,7 @@ func (s *script) run() {
 
 func revisionsOf(it *item) []string {
 	var all []string
-	for _, w := range it.rows {
+	for _, w := range append(slices.Clone(it.before()), it.newest) {
 		all = append(all, revisionText(w.revision(), w.tombstone()))
 	}
 	return all

@@ -78,9 +78,9 @@ func (s *Store) CompactRevision() int64 { return s.compact }
 
 // Leased calls f for every key that has a pair with a lease, in order.
 func (s *Store) Leased(f func(key string, lease int64)) {
-	s.index.live.Scan(func(key string, it *item) bool {
-		if it.lease != 0 {
-			f(key, it.lease)
+	s.index.ascendLive(span{unbounded: true}, func(e entry) bool {
+		if e.it.lease != 0 {
+			f(e.key, e.it.lease)
 		}
 		return true
 	})
@@ -118,7 +118,7 @@ func (s *Store) reader() reader {
 }
 
 // Keys is the number of keys that have a pair at the view's revision.
-func (v *View) Keys() int { return v.index.live.Len() }
+func (v *View) Keys() int { return v.index.live.len() }
 
 // LiveBytes is the size of all rows that can still be asked for, that is, of everything not compacted. It depends on
 // the history alone, so it is equal on all replicas whatever each has written or cleaned up.

@@ -68,52 +68,50 @@ func (t *WriteTxn) Put(key, value []byte, lease int64) {
 		ModRevision: rev.Main, CreateRevision: rev.Main, Version: 1,
 	}
 	it := new(item)
-	was := s.index.put(string(key), it)
+	was := s.index.put(alias(key), it)
 	previous := int64(0)
 	switch {
-	case was == nil:
-		it.key = string(key)
+	case was.it == nil:
 		s.shape = rev.Main
-	case was.version == 0:
-		*it = *was
+	case was.it.version == 0:
+		it.past = was.it.all()
 		s.shape = rev.Main
 	default:
-		*it = *was
-		kv.CreateRevision, kv.Version = was.created, was.version+1
-		previous = was.lease
-		s.garbage.push(rev.Main, was.key, was.rows[len(was.rows)-1].bytes())
+		it.past = was.it.all()
+		kv.CreateRevision, kv.Version = was.it.created, was.it.version+1
+		previous = was.it.lease
+		s.garbage.push(rev.Main, was.key, was.it.newest.bytes())
 	}
-	w := t.record(Event{Rev: rev, KV: kv, PrevLease: previous})
+	it.newest = t.record(Event{Rev: rev, KV: kv, PrevLease: previous})
 	it.created, it.version, it.lease = kv.CreateRevision, kv.Version, lease
-	it.rows = append(it.rows, w)
 }
 
 // DeleteRange deletes all keys of a range (see Reader) and returns how many there were.
 func (t *WriteTxn) DeleteRange(key, end []byte) int {
 	s := t.s
-	var doomed []*item
+	var doomed []entry
 	if len(end) == 0 {
-		if it, ok := s.index.live.Get(alias(key)); ok {
-			doomed = append(doomed, it)
+		if e := s.index.live.get(alias(key)); e.it != nil {
+			doomed = append(doomed, e)
 		}
 	} else {
-		s.index.ascendLive(newSpan(key, end), func(it *item) bool {
-			doomed = append(doomed, it)
+		s.index.ascendLive(newSpan(key, end), func(e entry) bool {
+			doomed = append(doomed, e)
 			return true
 		})
 	}
 	for _, was := range doomed {
 		rev := t.next()
 		s.shape = rev.Main
-		s.garbage.push(rev.Main, was.key, was.rows[len(was.rows)-1].bytes())
+		s.garbage.push(rev.Main, was.key, was.it.newest.bytes())
 		w := t.record(Event{
 			Rev:       rev,
 			KV:        &mvccpb.KeyValue{Key: []byte(was.key), ModRevision: rev.Main},
 			Delete:    true,
-			PrevLease: was.lease,
+			PrevLease: was.it.lease,
 		})
 		t.tombstones = append(t.tombstones, deletedKey{key: was.key, size: w.bytes()})
-		s.index.set(was, was.buried(w))
+		s.index.bury(was.key, was.it.buried(w))
 	}
 	return len(doomed)
 }

@@ -101,8 +101,8 @@ var stateBugs = []Bug{
 			Old:  "	bury()\n	if rows != s.rows {",
 			New: `	bury()
 	s.revision = max(firstRevision, s.compact)
-	s.index.live.Scan(func(_ string, it *item) bool {
-		s.revision = max(s.revision, it.rows[len(it.rows)-1].main)
+	s.index.ascendLive(span{unbounded: true}, func(e entry) bool {
+		s.revision = max(s.revision, e.it.newest.main)
 		return true
 	})
 	if rows != s.rows {`,
@@ -118,7 +118,7 @@ var stateBugs = []Bug{
 			New: `		if rev.Main != last.Main {
 			bury()
 		}
-		if tombstone && s.index.get(alias(kv.Key)) == nil {
+		if tombstone && s.index.get(alias(kv.Key)).it == nil {
 			last = rev
 			rows++
 			continue

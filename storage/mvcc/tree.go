@@ -1,0 +1,333 @@
+package mvcc
+
+import (
+	"slices"
+	"strings"
+)
+
+const (
+	// maxEntries fills an allocation of Go's to the byte, and keeps nodes small: nearly every put copies the leaf that it
+	// changes, once per view.
+	maxEntries = 32
+	// minEntries is below half of that, so that keys which come and go do not split and join the same nodes for ever.
+	minEntries = maxEntries / 4
+	// roomStep is by how many entries a node grows. Little is wasted: millions of keys are held.
+	roomStep = 4
+)
+
+// tree is a B-tree of keys and their histories. Its nodes know how many keys are below them, so that positions are found
+// as fast as keys. The zero value is empty.
+type tree struct {
+	root *node
+	// generation counts the copies taken. Only nodes made since the last one may be changed; others are copied first.
+	generation uint64
+}
+
+type entry struct {
+	key string
+	it  *item
+}
+
+// node has one child more than entries, or none. Only a root may be without entries, and never for long.
+type node struct {
+	generation uint64
+	count      int // keys in it and below
+	entries    []entry
+	children   []*node
+}
+
+// copy returns a tree that keeps this content while t goes on changing. The copy must not be changed.
+func (t *tree) copy() tree {
+	t.generation++
+	return *t
+}
+
+func (t *tree) len() int {
+	if t.root == nil {
+		return 0
+	}
+	return t.root.count
+}
+
+// search returns the position of the first entry whose key is not below key, and whether it is that key.
+func (n *node) search(key string) (int, bool) {
+	low, high := 0, len(n.entries)
+	for low < high {
+		middle := int(uint(low+high) / 2)
+		switch c := strings.Compare(n.entries[middle].key, key); {
+		case c < 0:
+			low = middle + 1
+		case c > 0:
+			high = middle
+		default:
+			return middle, true
+		}
+	}
+	return low, false
+}
+
+// get returns a key's entry, whose history is nil if there is none.
+func (t *tree) get(key string) entry {
+	for n := t.root; n != nil; {
+		i, found := n.search(key)
+		if found {
+			return n.entries[i]
+		}
+		if n.children == nil {
+			break
+		}
+		n = n.children[i]
+	}
+	return entry{}
+}
+
+// rank is the number of keys below key.
+func (t *tree) rank(key string) int {
+	rank := 0
+	for n := t.root; n != nil; {
+		i, found := n.search(key)
+		rank += i
+		if n.children == nil {
+			break
+		}
+		for _, c := range n.children[:i] {
+			rank += c.count
+		}
+		if found {
+			rank += n.children[i].count
+			break
+		}
+		n = n.children[i]
+	}
+	return rank
+}
+
+// set makes it the history of key. It returns what it replaces, with the tree's own copy of the key: key itself need not
+// last. The history returned is nil if the key is new.
+func (t *tree) set(key string, it *item) (was entry) {
+	if t.root == nil {
+		t.root = &node{generation: t.generation}
+	}
+	n, right, was := t.setIn(t.root, key, it)
+	t.root = n
+	if right != nil {
+		t.root = &node{
+			generation: t.generation,
+			entries:    []entry{n.takeLast()},
+			children:   []*node{n, right},
+		}
+		t.root.recount()
+	}
+	return was
+}
+
+// setIn is set below n. It returns the node to take n's place and, if that was split, its right neighbour; the entry to go
+// between the two is then the last of n, one too many for its children.
+func (t *tree) setIn(n *node, key string, it *item) (own, right *node, was entry) {
+	i, found := n.search(key)
+	own = t.own(n)
+	switch {
+	case found:
+		was = own.entries[i]
+		own.entries[i].it = it
+		return own, nil, was
+	case own.children == nil:
+		was.key = strings.Clone(key)
+		own.insert(i, entry{key: was.key, it: it})
+		own.count++
+	default:
+		var child, beside *node
+		child, beside, was = t.setIn(own.children[i], key, it)
+		own.children[i] = child
+		if was.it == nil {
+			own.count++
+		}
+		if beside == nil {
+			return own, nil, was
+		}
+		own.insert(i, child.takeLast())
+		own.children = slices.Insert(own.children, i+1, beside)
+	}
+	if len(own.entries) <= maxEntries {
+		return own, nil, was
+	}
+	at := len(own.entries) / 2
+	if i == maxEntries {
+		at = maxEntries - 1 // keys that come in order leave full nodes behind
+	}
+	return own, t.split(own, at), was
+}
+
+// split moves what follows the entry at a position to a new node.
+func (t *tree) split(n *node, at int) *node {
+	right := &node{generation: t.generation, entries: withRoom(n.entries[at+1:])}
+	n.entries = withRoom(n.entries[:at+1])
+	if n.children != nil {
+		right.children = slices.Clone(n.children[at+1:])
+		n.children = slices.Clone(n.children[:at+1])
+	}
+	right.recount()
+	return right
+}
+
+// takeLast removes the last entry of a node that was just split.
+func (n *node) takeLast() entry {
+	last := len(n.entries) - 1
+	e := n.entries[last]
+	n.entries = slices.Delete(n.entries, last, last+1)
+	n.recount()
+	return e
+}
+
+// remove removes a key. It reports whether it was there.
+func (t *tree) remove(key string) bool {
+	if t.get(key).it == nil {
+		return false
+	}
+	n := t.own(t.root)
+	t.removeIn(n, key)
+	switch {
+	case len(n.entries) > 0:
+		t.root = n
+	case n.children != nil:
+		t.root = n.children[0]
+	default:
+		t.root = nil
+	}
+	return true
+}
+
+// removeIn removes a key that is in n or below it; n may be changed.
+func (t *tree) removeIn(n *node, key string) {
+	n.count--
+	i, found := n.search(key)
+	switch {
+	case n.children == nil:
+		n.entries = slices.Delete(n.entries, i, i+1)
+		return
+	case found: // its place is taken by the key before it
+		last := n.children[i]
+		for last.children != nil {
+			last = last.children[len(last.children)-1]
+		}
+		n.entries[i] = last.entries[len(last.entries)-1]
+		key = n.entries[i].key
+	}
+	child := t.own(n.children[i])
+	n.children[i] = child
+	t.removeIn(child, key)
+	if len(child.entries) < minEntries {
+		t.refill(n, i)
+	}
+}
+
+// refill joins a child that has become small with one beside it, or shares their entries evenly.
+func (t *tree) refill(n *node, i int) {
+	i = max(i, 1) // of the right one
+	left, right := t.own(n.children[i-1]), n.children[i]
+	left.entries = append(withRoom(left.entries), n.entries[i-1])
+	left.entries = append(left.entries, right.entries...)
+	left.children = append(left.children, right.children...)
+	n.children[i-1] = left
+	if len(left.entries) <= maxEntries {
+		n.entries = slices.Delete(n.entries, i-1, i)
+		n.children = slices.Delete(n.children, i, i+1)
+		left.recount()
+		return
+	}
+	n.children[i] = t.split(left, len(left.entries)/2)
+	n.entries[i-1] = left.takeLast()
+}
+
+// own returns n if it may be changed, else a copy.
+func (t *tree) own(n *node) *node {
+	if n.generation == t.generation {
+		return n
+	}
+	return &node{
+		generation: t.generation,
+		count:      n.count,
+		entries:    withRoom(n.entries),
+		children:   slices.Clone(n.children),
+	}
+}
+
+func (n *node) recount() {
+	n.count = len(n.entries)
+	for _, c := range n.children {
+		n.count += c.count
+	}
+}
+
+func (n *node) insert(i int, e entry) {
+	if len(n.entries) == cap(n.entries) {
+		n.entries = withRoom(n.entries)
+	}
+	n.entries = slices.Insert(n.entries, i, e)
+}
+
+// withRoom copies entries to a place with room for a few more, while more may be in a node.
+func withRoom(entries []entry) []entry {
+	room := min((len(entries)/roomStep+1)*roomStep, maxEntries)
+	return append(make([]entry, 0, max(room, len(entries))), entries...)
+}
+
+// cursor is a position among the keys of a tree that does not change.
+type cursor struct {
+	// path leads from the root to the next key. What is left of each node comes after what is left of the nodes behind it.
+	path []place
+}
+
+type place struct {
+	n  *node
+	at int
+}
+
+// seek returns a cursor at the first key that is not below from.
+func (t *tree) seek(from string) cursor {
+	c := cursor{path: make([]place, 0, 8)}
+	for n := t.root; n != nil; {
+		i, found := n.search(from)
+		c.path = append(c.path, place{n, i})
+		if found || n.children == nil {
+			break
+		}
+		n = n.children[i]
+	}
+	c.settle()
+	return c
+}
+
+// settle leaves the nodes that have nothing left.
+func (c *cursor) settle() {
+	for c.more() {
+		if p := c.path[len(c.path)-1]; p.at < len(p.n.entries) {
+			return
+		}
+		c.path = c.path[:len(c.path)-1]
+	}
+}
+
+// more reports whether the cursor is at a key.
+func (c *cursor) more() bool { return len(c.path) > 0 }
+
+// entry returns the key that the cursor is at, and its history.
+func (c *cursor) entry() entry {
+	p := c.path[len(c.path)-1]
+	return p.n.entries[p.at]
+}
+
+// next goes to the next key.
+func (c *cursor) next() {
+	p := &c.path[len(c.path)-1]
+	p.at++
+	if p.n.children != nil {
+		for n := p.n.children[p.at]; n != nil; n = n.children[0] {
+			c.path = append(c.path, place{n: n})
+			if n.children == nil {
+				break
+			}
+		}
+	}
+	c.settle()
+}

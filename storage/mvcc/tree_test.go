@@ -1,0 +1,161 @@
+package mvcc
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+var treeSeed = flag.Uint64("tree.seed", 0, "the one seed that TestTree runs with; 0: twenty at random")
+
+// TestTree compares a tree with a map after every few changes, and the copies taken on the way once it has gone on. Runs of
+// keys in order, forwards and backwards, and of removals make it split, join and share in every place.
+func TestTree(t *testing.T) {
+	seeds := []uint64{*treeSeed}
+	if *treeSeed == 0 {
+		seeds = nil
+		for range 20 {
+			seeds = append(seeds, rand.Uint64())
+		}
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Logf("again: go test -run TestTree ./storage/mvcc -tree.seed=%d", seed)
+			testTree(t, rand.New(rand.NewPCG(seed, 0)))
+		})
+	}
+}
+
+func testTree(t *testing.T, rng *rand.Rand) {
+	type held struct {
+		tree  tree
+		model map[string]*item
+	}
+	var copies []held
+	var tr tree
+	model := map[string]*item{}
+	keys := 1 + rng.IntN(5000)
+	for range 60 {
+		start, step, removing := rng.IntN(keys), 1+rng.IntN(3)-2*rng.IntN(2), rng.IntN(2) == 0
+		scattered := rng.IntN(2) == 0
+		for i := range rng.IntN(keys) {
+			n := ((start+i*step)%keys + keys) % keys
+			if scattered {
+				n = rng.IntN(keys)
+			}
+			key := fmt.Sprintf("%06d", n)
+			if removing {
+				if got, want := tr.remove(key), model[key] != nil; got != want {
+					t.Fatalf("remove %s: %t, want %t", key, got, want)
+				}
+				delete(model, key)
+				continue
+			}
+			it := &item{version: int64(i)}
+			if was := tr.set(key, it); was.it != model[key] || was.key != key {
+				t.Fatalf("set %s replaced %v, want %v", key, was, model[key])
+			}
+			model[key] = it
+		}
+		sameTree(t, &tr, model, rng, keys)
+		if rng.IntN(3) == 0 {
+			copies = append(copies, held{tr.copy(), maps.Clone(model)})
+		}
+	}
+	for _, c := range copies {
+		sameTree(t, &c.tree, c.model, rng, keys)
+	}
+}
+
+// sameTree reads a tree in every way and looks at its form.
+func sameTree(t *testing.T, tr *tree, model map[string]*item, rng *rand.Rand, keys int) {
+	t.Helper()
+	if tr.root != nil {
+		wellFormed(t, tr.root)
+	}
+	sorted := slices.Sorted(maps.Keys(model))
+	if tr.len() != len(sorted) {
+		t.Fatalf("%d keys, want %d", tr.len(), len(sorted))
+	}
+	for range 20 {
+		key := fmt.Sprintf("%06d", rng.IntN(keys+1))[:4+rng.IntN(3)]
+		if got := tr.get(key); got.it != model[key] {
+			t.Fatalf("get %q: %v, want %v", key, got, model[key])
+		}
+		at, _ := slices.BinarySearch(sorted, key)
+		if got := tr.rank(key); got != at {
+			t.Fatalf("rank of %q is %d, want %d", key, got, at)
+		}
+		c := tr.seek(key)
+		for i := 0; i < 50 && at < len(sorted); i, at = i+1, at+1 {
+			if !c.more() || c.entry() != (entry{sorted[at], model[sorted[at]]}) {
+				t.Fatalf("seek %q does not come to %q", key, sorted[at])
+			}
+			c.next()
+		}
+		if at == len(sorted) && c.more() {
+			t.Fatalf("seek %q ends with %q", key, c.entry().key)
+		}
+	}
+	n := 0
+	for c := tr.seek(""); c.more(); c.next() {
+		if n == len(sorted) || c.entry() != (entry{sorted[n], model[sorted[n]]}) {
+			t.Fatalf("key %d is %q", n, c.entry().key)
+		}
+		n++
+	}
+	if n != len(sorted) {
+		t.Fatalf("%d keys in order, want %d", n, len(sorted))
+	}
+}
+
+// wellFormed returns the height of a subtree after looking at its counts and sizes.
+func wellFormed(t *testing.T, n *node) int {
+	t.Helper()
+	count, height := len(n.entries), 0
+	if len(n.entries) > maxEntries || len(n.entries) == 0 {
+		t.Fatalf("node with %d entries", len(n.entries))
+	}
+	if n.children != nil && len(n.children) != len(n.entries)+1 {
+		t.Fatalf("%d entries, %d children", len(n.entries), len(n.children))
+	}
+	for i, c := range n.children {
+		count += c.count
+		h := wellFormed(t, c)
+		if i > 0 && h != height {
+			t.Fatalf("children %d and %d high", height, h)
+		}
+		height = h
+	}
+	if n.count != count {
+		t.Fatalf("count %d, want %d", n.count, count)
+	}
+	return height + 1
+}
+
+// TestTreeInOrder has keys come in order, as they mostly do: the nodes must be nearly full.
+func TestTreeInOrder(t *testing.T) {
+	const keys = 10_000
+	var tr tree
+	for i := range keys {
+		tr.set(fmt.Sprintf("%06d", i), &item{})
+		if i%7 == 0 {
+			tr.copy()
+		}
+	}
+	room := 0
+	var visit func(n *node)
+	visit = func(n *node) {
+		room += cap(n.entries)
+		for _, c := range n.children {
+			visit(c)
+		}
+	}
+	visit(tr.root)
+	if most := keys * 11 / 10; room > most {
+		t.Errorf("room for %d entries, want at most %d for %d keys", room, most, keys)
+	}
+}
