@@ -43,7 +43,7 @@ type Config struct {
 	// LogBytes is the memory that the log's entries may take, whatever their number, while all members that are there have
 	// them. Default 32 MiB. Higher: a member that was away longer catches up without a snapshot.
 	LogBytes uint64
-	// MaxLogBytes bounds that memory also while a member is behind, or away for less than 15 s. Default 256 MiB, at least
+	// MaxLogBytes bounds that memory also while a member is behind, or away for less than 5 min. Default 256 MiB, at least
 	// LogBytes.
 	MaxLogBytes uint64
 	// CheckInterval and CheckEntries are when the members' histories are compared: that long after the last time, or after
@@ -149,7 +149,7 @@ const (
 	restorePatience           = 3500 * time.Millisecond // three questions
 	suspectRounds             = 2                       // of all peers, before a suspect state is tried again
 	snapshotKeep              = 30 * time.Second
-	restartPatience           = 15 * time.Second // with a member that is silent, before the log is cut
+	restartPatience           = 5 * time.Minute // with a silent member, before the log is cut
 	transferAttempts          = 2
 	requestTimeoutBase        = 5 * time.Second
 	requestTimeoutElections   = 2

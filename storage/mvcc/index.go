@@ -122,7 +122,7 @@ func (x *index) get(key string) entry {
 // put makes it the history of a key that gets a pair now, and returns what it replaces, with the index's own copy of the
 // key. The caller completes it afterwards: the way down the tree is the larger part of a put, and this needs but one.
 func (x *index) put(key string, it *item) (was entry) {
-	was = x.live.set(key, it)
+	was = x.live.set(key, it, false)
 	if was.it == nil && x.dead.len() > 0 {
 		if was.it = x.dead.get(key).it; was.it != nil {
 			x.dead.remove(key)
@@ -131,18 +131,18 @@ func (x *index) put(key string, it *item) (was entry) {
 	return was
 }
 
-// bury makes it, which ends in a tombstone, the history of a key that has a pair now.
+// bury makes it, which ends in a tombstone, the history of a key that has a pair now. key is the index's own copy.
 func (x *index) bury(key string, it *item) {
 	x.live.remove(key)
-	x.dead.set(key, it)
+	x.dead.set(key, it, true)
 }
 
 // replace sets the history of a key that stays in its tree.
 func (x *index) replace(key string, it *item) {
 	if it.version == 0 {
-		x.dead.set(key, it)
+		x.dead.set(key, it, true)
 	} else {
-		x.live.set(key, it)
+		x.live.set(key, it, true)
 	}
 }
 

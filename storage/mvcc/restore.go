@@ -160,9 +160,9 @@ func (s *Store) restoreRow(w row, kv *mvccpb.KeyValue) (key string, err error) {
 		s.shape = w.main
 		it = &item{newest: w, created: kv.CreateRevision, version: kv.Version, lease: kv.Lease}
 		if w.tombstone() {
-			return s.index.dead.set(alias(kv.Key), it).key, nil
+			return s.index.dead.set(alias(kv.Key), it, false).key, nil
 		}
-		return s.index.live.set(alias(kv.Key), it).key, nil
+		return s.index.live.set(alias(kv.Key), it, false).key, nil
 	}
 	alive := it.version > 0
 	if alive {

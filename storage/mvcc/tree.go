@@ -102,13 +102,13 @@ func (t *tree) rank(key string) int {
 	return rank
 }
 
-// set makes it the history of key. It returns what it replaces, with the tree's own copy of the key: key itself need not
-// last. The history returned is nil if the key is new.
-func (t *tree) set(key string, it *item) (was entry) {
+// set makes it the history of key. It returns what it replaces, with the tree's own copy of the key; the history in that is
+// nil if the key is new. A key that does not last is copied if it is new.
+func (t *tree) set(key string, it *item, lasts bool) (was entry) {
 	if t.root == nil {
 		t.root = &node{generation: t.generation}
 	}
-	n, right, was := t.setIn(t.root, key, it)
+	n, right, was := t.setIn(t.root, key, it, lasts)
 	t.root = n
 	if right != nil {
 		t.root = &node{
@@ -123,7 +123,7 @@ func (t *tree) set(key string, it *item) (was entry) {
 
 // setIn is set below n. It returns the node to take n's place and, if that was split, its right neighbour; the entry to go
 // between the two is then the last of n, one too many for its children.
-func (t *tree) setIn(n *node, key string, it *item) (own, right *node, was entry) {
+func (t *tree) setIn(n *node, key string, it *item, lasts bool) (own, right *node, was entry) {
 	i, found := n.search(key)
 	own = t.own(n)
 	switch {
@@ -132,12 +132,14 @@ func (t *tree) setIn(n *node, key string, it *item) (own, right *node, was entry
 		own.entries[i].it = it
 		return own, nil, was
 	case own.children == nil:
-		was.key = strings.Clone(key)
+		if was.key = key; !lasts {
+			was.key = strings.Clone(key)
+		}
 		own.insert(i, entry{key: was.key, it: it})
 		own.count++
 	default:
 		var child, beside *node
-		child, beside, was = t.setIn(own.children[i], key, it)
+		child, beside, was = t.setIn(own.children[i], key, it, lasts)
 		own.children[i] = child
 		if was.it == nil {
 			own.count++

@@ -55,7 +55,7 @@ func testTree(t *testing.T, rng *rand.Rand) {
 				continue
 			}
 			it := &item{version: int64(i)}
-			if was := tr.set(key, it); was.it != model[key] || was.key != key {
+			if was := tr.set(key, it, i%2 == 0); was.it != model[key] || was.key != key {
 				t.Fatalf("set %s replaced %v, want %v", key, was, model[key])
 			}
 			model[key] = it
@@ -141,7 +141,7 @@ func TestTreeInOrder(t *testing.T) {
 	const keys = 10_000
 	var tr tree
 	for i := range keys {
-		tr.set(fmt.Sprintf("%06d", i), &item{})
+		tr.set(fmt.Sprintf("%06d", i), &item{}, true)
 		if i%7 == 0 {
 			tr.copy()
 		}
