@@ -43,7 +43,8 @@ type Node struct {
 	view     *apply.View // nil until the state is there
 	caughtUp uint64      // commit index known at boot: nothing is served before it is applied
 
-	queue   []queued // commands waiting for the next entry or for a leader, oldest first
+	queue   []queued        // commands waiting for the next entry or for a leader, oldest first
+	batch   []apply.Command // memory for nextBatch
 	qbytes  int
 	pending pendingTable
 	// lostToLeader says that messages to the leader got lost since the last tick.

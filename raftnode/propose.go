@@ -74,9 +74,9 @@ func (n *Node) proposeWaiting() {
 
 func (n *Node) proposeBatches() {
 	for len(n.queue) > 0 {
-		batch, rest := n.nextBatch()
+		batch, places := n.nextBatch()
 		if len(batch) > 0 {
-			err := n.raw.Propose(apply.EncodeBatch(commands(batch)))
+			err := n.raw.Propose(apply.EncodeBatch(batch))
 			if errors.Is(err, raft.ErrProposalDropped) {
 				return // a transfer is on, or too much is uncommitted: the queue keeps its order and waits
 			}
@@ -85,13 +85,14 @@ func (n *Node) proposeBatches() {
 				return
 			}
 		}
-		n.dequeue(rest, batch)
+		n.dequeue(places)
 	}
 }
 
 // nextBatch returns the live commands at the front of the queue that fit into one entry, and how many queue places
-// they and the dead ones between them take.
-func (n *Node) nextBatch() (batch []queued, places int) {
+// they and the dead ones between them take. The batch is good until dequeue or the next one.
+func (n *Node) nextBatch() (batch []apply.Command, places int) {
+	batch = n.batch[:0]
 	size := 0
 	for _, q := range n.queue {
 		if q.own != nil && q.own.finished {
@@ -102,25 +103,32 @@ func (n *Node) nextBatch() (batch []queued, places int) {
 			break
 		}
 		size += len(q.Request)
-		batch = append(batch, q)
+		batch = append(batch, q.Command)
 		places++
 	}
+	n.batch = batch
 	return batch, places
 }
 
-// dequeue drops the first places of the queue after batch, found in them, has been sent.
-func (n *Node) dequeue(places int, batch []queued) {
-	for _, q := range batch {
-		if q.own != nil {
+// queueKept bounds the memory, in commands, that an empty queue keeps for those to come.
+const queueKept = 4096
+
+// dequeue drops the first places of the queue: the live commands in them have been sent.
+func (n *Node) dequeue(places int) {
+	for _, q := range n.queue[:places] {
+		n.qbytes -= len(q.Request)
+		if q.own != nil && !q.own.finished {
 			q.own.sent = true
 		}
 	}
-	for i := range n.queue[:places] {
-		n.qbytes -= len(n.queue[i].Request)
-		n.queue[i] = queued{}
-	}
-	n.queue = n.queue[places:]
-	if len(n.queue) == 0 {
+	clear(n.queue[:places])
+	clear(n.batch)
+	switch {
+	case places < len(n.queue):
+		n.queue = n.queue[places:]
+	case cap(n.queue) <= queueKept:
+		n.queue = n.queue[:0]
+	default:
 		n.queue = nil
 	}
 }
@@ -144,12 +152,12 @@ func (n *Node) forward() {
 		batch, places := n.nextBatch()
 		if len(batch) > 0 {
 			f := &peerpb.Forward{Commands: make([]*peerpb.Command, 0, len(batch))}
-			for _, q := range batch {
-				f.Commands = append(f.Commands, &peerpb.Command{Id: wireID(q.ID), Request: q.Request})
+			for _, c := range batch {
+				f.Commands = append(f.Commands, &peerpb.Command{Id: wireID(c.ID), Request: c.Request})
 			}
 			n.send(n.leader, &peerpb.Message{Body: &peerpb.Message_Forward{Forward: f}})
 		}
-		n.dequeue(places, batch)
+		n.dequeue(places)
 	}
 }
 
@@ -253,14 +261,6 @@ func (n *Node) forwardLost() {
 		n.requeueSent()
 	}
 	n.lostToLeader = false
-}
-
-func commands(batch []queued) []apply.Command {
-	cs := make([]apply.Command, len(batch))
-	for i := range batch {
-		cs[i] = batch[i].Command
-	}
-	return cs
 }
 
 func wireID(id apply.RequestID) *peerpb.RequestID {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // envelopeVersion is the first byte of every entry's data. A machine that meets another one stops: it cannot know what
@@ -39,9 +40,12 @@ type Command struct {
 
 // EncodeBatch returns the data of one raft entry that carries cmds.
 func EncodeBatch(cmds []Command) []byte {
-	size := 1 + binary.MaxVarintLen64
+	// Exactly as much as it takes: entries stay in memory for a long time.
+	size := 1 + uvarintSize(uint64(len(cmds)))
 	for i := range cmds {
-		size += 8 + 4*binary.MaxVarintLen64 + len(cmds[i].Request)
+		c := &cmds[i]
+		size += 8 + uvarintSize(c.ID.Epoch) + uvarintSize(c.ID.Counter) + uvarintSize(c.Term) +
+			uvarintSize(uint64(len(c.Request))) + len(c.Request)
 	}
 	data := make([]byte, 0, size)
 	data = append(data, envelopeVersion)
@@ -57,6 +61,8 @@ func EncodeBatch(cmds []Command) []byte {
 	}
 	return data
 }
+
+func uvarintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 // DecodeBatch is the inverse of [EncodeBatch]. The requests alias data.
 func DecodeBatch(data []byte) ([]Command, error) {

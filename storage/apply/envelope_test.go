@@ -18,7 +18,11 @@ func TestBatchRoundTrip(t *testing.T) {
 		"large": {{Request: bytes.Repeat([]byte("x"), 70_000)}, {Request: []byte("y")}},
 	}
 	for name, cmds := range batches {
-		got, err := DecodeBatch(EncodeBatch(cmds))
+		data := EncodeBatch(cmds)
+		if allocs := testing.AllocsPerRun(10, func() { EncodeBatch(cmds) }); allocs != 1 {
+			t.Errorf("%s: encoded with %v allocations: the size was wrong", name, allocs)
+		}
+		got, err := DecodeBatch(data)
 		if err != nil || !equalCommands(got, cmds) {
 			t.Errorf("%s: got %v, %v", name, got, err)
 		}
