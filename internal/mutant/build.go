@@ -17,6 +17,11 @@ const module = "github.com/quorumkv/quorumkv"
 // is. It returns the path of the binary, which lies in a temporary folder of its own, filepath.Dir of the path: the caller
 // removes that. The working directory must be inside the module, or inside one that requires it.
 func Build(command string, edits []Edit) (binary string, err error) {
+	return build(edits, command, "build")
+}
+
+// build has the go command make a binary of a package.
+func build(edits []Edit, pkg string, command ...string) (binary string, err error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
@@ -38,11 +43,11 @@ func Build(command string, edits []Edit) (binary string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("lay edits over the sources: %w", err)
 	}
-	binary = filepath.Join(dir, path.Base(command))
-	cmd := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "./"+command)
+	binary = filepath.Join(dir, path.Base(pkg))
+	cmd := exec.Command("go", append(command, "-overlay", overlay, "-o", binary, "./"+pkg)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", command, err, out)
+		return "", fmt.Errorf("go %s ./%s: %w\n%s", strings.Join(command, " "), pkg, err, out)
 	}
 	return binary, nil
 }

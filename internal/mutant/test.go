@@ -26,28 +26,14 @@ const testLimit = 2 * time.Minute
 // RunTest runs tests with edits laid over the sources. It returns the first line that tells of a failure, "" if all passed.
 // That nothing was built, or that there is no such test, is an error.
 func RunTest(t Test, edits []Edit) (failure string, err error) {
+	binary, err := build(edits, t.Package, "test", "-c")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(filepath.Dir(binary))
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
-	}
-	files, err := Apply(root, edits)
-	if err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp("", "mutant-")
-	if err != nil {
-		return "", fmt.Errorf("make a folder for the test: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	overlay, err := writeOverlay(dir, root, files)
-	if err != nil {
-		return "", fmt.Errorf("lay edits over the sources: %w", err)
-	}
-	binary := filepath.Join(dir, "test")
-	build := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "./"+t.Package)
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", t, err, out)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
 	defer cancel()
