@@ -6,15 +6,16 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// Protobuf tags (field number << 3 | wire type) of a put in an InternalRaftRequest, and of a PutRequest's fields.
+// Protobuf tags (field number << 3 | wire type, which is 0 for a number) of a put in an InternalRaftRequest, and of a
+// PutRequest's fields.
 const (
 	tagRequestPut     = 4<<3 | 2
 	tagPutKey         = 1<<3 | 2
 	tagPutValue       = 2<<3 | 2
-	tagPutLease       = 3<<3 | 0
-	tagPutPrevKV      = 4<<3 | 0
-	tagPutIgnoreValue = 5<<3 | 0
-	tagPutIgnoreLease = 6<<3 | 0
+	tagPutLease       = 3 << 3
+	tagPutPrevKV      = 4 << 3
+	tagPutIgnoreValue = 5 << 3
+	tagPutIgnoreLease = 6 << 3
 )
 
 // decodePut fills put, which must be zero, from an encoded InternalRaftRequest that is a put and nothing else; key and value

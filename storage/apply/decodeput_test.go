@@ -35,7 +35,7 @@ func TestDecodePutLeavesTheRestAlone(t *testing.T) {
 		"cut":            put[:len(put)-1],
 		"with an id":     mustMarshal(&pb.InternalRaftRequest{ID: 7, Put: putRequests[1]}),
 		"two":            append(bytes.Clone(put), put...),
-		"with more":      {tagRequestPut, 5, tagPutKey, 1, 'k', 7<<3 | 0, 1},
+		"with more":      {tagRequestPut, 5, tagPutKey, 1, 'k', 7 << 3, 1},
 		"with a cut key": {tagRequestPut, 3, tagPutKey, 2, 'k'},
 		"no number":      {tagRequestPut, 2, tagPutLease, 0x80},
 	} {
