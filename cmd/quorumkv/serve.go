@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/quorumkv/quorumkv/internal/heapfloor"
 	"github.com/quorumkv/quorumkv/server"
 	"github.com/spf13/pflag"
 )
@@ -52,7 +51,6 @@ func runServer(flags *pflag.FlagSet, environ []string) error {
 	for _, w := range warnings {
 		logs.Warn(w)
 	}
-	heapfloor.Set(heapfloor.Default)
 	if cfg.EnablePprof {
 		runtime.SetBlockProfileRate(int(blockSampling))
 		runtime.SetMutexProfileFraction(mutexSampling)

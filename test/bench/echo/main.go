@@ -1,6 +1,6 @@
 // Command echo is the ceiling for benchmarks: etcd's KV service with Put and Range, the same messages, on the server that
-// QuorumKV's clients talk to, with nothing behind it: no storage, no raft, no checks. Its garbage is collected when
-// QuorumKV's would be. What a real server does not reach of its figures is what it does itself; the rest is gRPC's.
+// QuorumKV's clients talk to, with nothing behind it: no storage, no raft, no checks. What a real server does not reach of
+// its figures is what it does itself; the rest is gRPC's.
 //
 // It takes a member's command line, so that the harness starts it like one, and heeds --listen-client-urls alone.
 package main
@@ -18,7 +18,6 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 
-	"github.com/quorumkv/quorumkv/internal/heapfloor"
 	"github.com/quorumkv/quorumkv/server"
 )
 
@@ -44,7 +43,6 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	heapfloor.Set(heapfloor.Default)
 	s := grpc.NewServer(server.GRPCTuning()...)
 	pb.RegisterKVServer(s, kv{})
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
