@@ -180,8 +180,8 @@ func revokeRequest(`,
 			},
 			{
 				File: "storage/mvcc/txn.go",
-				Old:  "		s.index.set(was, was.buried(w))\n",
-				New:  "		if !s.Hurried {\n			s.index.set(was, was.buried(w))\n		}\n",
+				Old:  "		s.index.bury(was.key, was.it.buried(w))\n",
+				New:  "		if !s.Hurried {\n			s.index.bury(was.key, was.it.buried(w))\n		}\n",
 			},
 			{
 				File: "storage/apply/machine.go",
