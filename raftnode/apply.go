@@ -86,12 +86,12 @@ func (n *Node) startApply(m *raftpb.Message) {
 	)
 	n.applyLane.Do(func() error {
 		start := n.env.Clock.Now()
-		todo := n.state.unapplied(entries)
+		fresh := n.state.unapplied(entries)
 		if n.cfg.BeforeApply != nil {
-			todo = n.cfg.BeforeApply(todo)
+			fresh = n.cfg.BeforeApply(fresh)
 		}
 		var err error
-		if out, err = n.state.machine.Apply(todo, self); err != nil {
+		if out, err = n.state.machine.Apply(fresh, self); err != nil {
 			return fmt.Errorf("apply entries %d to %d: %w", entries[0].GetIndex(), last, err)
 		}
 		took = n.env.Clock.Now() - start
