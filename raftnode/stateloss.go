@@ -54,14 +54,18 @@ func (n *Node) StateDamaged(why error) {
 	}
 	n.watches.Suspend()
 	n.logger.Error("state is damaged: nothing is served until it is rebuilt from a peer's snapshot", "error", why)
-	n.condemn(why)
+	n.condemn(n.view, why)
 	n.publish()
 	n.rebuildTick(n.env.Clock.Now())
 }
 
-// condemn lets nothing more be applied to the state, and sees to it that no start takes it for sound.
-func (n *Node) condemn(why error) {
+// condemn lets nothing more be applied to the state that v shows, and sees to it that no start takes it for sound. A
+// snapshot whose installation was under way may have taken its place by then.
+func (n *Node) condemn(v *apply.View, why error) {
 	n.applyLane.Do(func() error {
+		if !v.Of(n.state.machine) {
+			return nil
+		}
 		n.state.machine.Condemn(why)
 		return backend.Condemn(n.env.FS, stateDir, why.Error())
 	}, func(err error) {
@@ -172,7 +176,7 @@ func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 		case n.stopped:
 			return
 		case c != nil:
-			n.rebuiltInVain(s, err, c)
+			n.rebuiltInVain(s, state.view, err, c)
 			return
 		case err != nil:
 			n.fail(err)
@@ -191,12 +195,12 @@ func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 
 // rebuiltInVain puts up with a new state that turned out, on the way to where this node was, to have diverged as well: its
 // giver has not found out yet.
-func (n *Node) rebuiltInVain(s *staged, why error, c *apply.Check) {
+func (n *Node) rebuiltInVain(s *staged, shows *apply.View, why error, c *apply.Check) {
 	n.lost.reason = why.Error()
 	n.diverged(c)
 	n.histories.rebuilt = n.env.Clock.Now()
 	n.removeInstalled(s.meta)
-	n.condemn(why)
+	n.condemn(shows, why)
 	n.publish()
 }
 

@@ -169,14 +169,14 @@ func (d deceit) differs() (lo, hi int64) {
 	return d.at + lo, d.at + hi
 }
 
-// rememberLog takes note of where the log on disk ends, before it is damaged: a start that takes the damage for a write
-// that was cut off, or for nothing, would end it earlier.
+// rememberLog takes note of where the log that was synced ends, before it is damaged: a start that takes the damage for a
+// write that was cut off, or for nothing, would end it earlier.
 func (n *node) rememberLog() {
 	id, err := wal.LoadIdentity(n.fs)
 	if err != nil {
 		return
 	}
-	in, err := wal.Inspect(n.fs, "wal", wal.Config{SegmentBytes: n.w.segment(), Seed: id.Incarnation}, 0, nil)
+	in, err := wal.Inspect(n.fs.Durable(), "wal", wal.Config{SegmentBytes: n.w.segment(), Seed: id.Incarnation}, 0, nil)
 	if err == nil && in.Corrupt == nil {
 		n.logEnd = in.Base.Index + uint64(len(in.Entries))
 	}

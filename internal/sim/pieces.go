@@ -72,6 +72,7 @@ func (w *world) piece(from, to *node, c *peerpb.SnapshotChunk) bool {
 	switch t {
 	case receiverDies:
 		// A moment later: while it writes the piece, or verifies the whole.
+		w.trouble.ends = to.life
 		w.queue.after(exponential(w.net.rng, w.opt.LaneTime), to.living(to.life, func() { to.crash(w.net.rng.IntN(2) == 0) }))
 	case senderDies:
 		from.crash(w.net.rng.IntN(2) == 0)
@@ -83,6 +84,7 @@ func (w *world) piece(from, to *node, c *peerpb.SnapshotChunk) bool {
 type plannedTrouble struct {
 	what  pieceTrouble
 	piece int
+	ends  int // the life of the follower that is about to end by it
 }
 
 const (
@@ -113,7 +115,8 @@ func (w *world) snapshotTrial() {
 	w.trouble = plannedTrouble{what: what, piece: 1 + w.rng.IntN(w.opt.Pieces)}
 	n.frozen = false
 	n.start()
-	w.within(snapshotLimit+w.opt.DownFor*downForLimit, func() bool { return n.raft != nil && n.stat.Ready && w.settled() },
+	w.within(snapshotLimit+w.opt.DownFor*downForLimit,
+		func() bool { return n.raft != nil && n.life != w.trouble.ends && n.stat.Ready && w.settled() },
 		"the transfer of a snapshot was disturbed, and the follower did not catch up")
 	if w.trouble.what == pieceTaken { // it was behind the log indeed
 		w.count.SnapshotTrials++

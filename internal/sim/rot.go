@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -199,14 +200,17 @@ func (n *node) rotLog() bool {
 }
 
 // evidence is the end of what must have been synced in the newest segment: there the last intact frame header begins, or
-// ends what the segment was born with.
+// ends what the segment was born with. A header that is not synced itself is none: a power cut at the next start takes it.
 func (n *node) evidence(name string, b []byte) int64 {
 	if len(b) < 512 {
 		return 0
 	}
 	end := max(512, born(b))
+	synced := n.fs.Durable().Peek("wal/" + name)
 	for _, f := range n.frames(name, b) {
-		end = max(end, f.at)
+		if header := f.at + frameHeaderBytes; header <= int64(len(synced)) && bytes.Equal(b[f.at:header], synced[f.at:header]) {
+			end = max(end, f.at)
+		}
 	}
 	return end
 }

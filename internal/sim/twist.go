@@ -167,12 +167,16 @@ func (c *checker) tellsOn(n *node, m *peerpb.Message) bool {
 	return true
 }
 
-// loseState ends the process, and its state with it.
+// loseState ends the process, and its state with it, also the copy that was made to be given away: with a log that begins
+// where the copy ends, the next start would make the state of it.
 func (n *node) loseState() {
 	n.w.count.Withdrawn++
 	n.crash(false)
 	if db := n.stateFile(); db != "" && n.sizeOf(db) > 0 {
 		n.remove(db)
+	}
+	for _, copied := range n.fs.PeekDir("snap") {
+		n.remove("snap/" + copied)
 	}
 }
 

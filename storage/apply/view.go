@@ -13,7 +13,12 @@ type View struct {
 	Alarms []Alarm
 	// Check is the newest comparison of the members' histories.
 	Check *Check
+
+	of *Machine
 }
+
+// Of tells whether the view shows the state of m, and not of one that was in its place before or after.
+func (v *View) Of(m *Machine) bool { return v.of == m }
 
 func (m *Machine) publish() {
 	m.view = &View{
@@ -24,5 +29,6 @@ func (m *Machine) publish() {
 		Members:     m.members,
 		Alarms:      m.alarms,
 		Check:       m.check,
+		of:          m,
 	}
 }
