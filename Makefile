@@ -2,7 +2,7 @@
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-SEEDS    ?= 1..1000
+SEEDS    ?= 1..3000
 SOAK     ?= 30m
 FUZZTIME ?= 10s
 
@@ -20,7 +20,7 @@ run: build ## a three-node cluster on this machine, ready to use
 image: build ## container image quorumkv:latest
 	docker build -t quorumkv -f deploy/Dockerfile bin
 
-test: check unit race-quick fuzz-quick sim e2e ## everything that has to pass: about 12 minutes on 2 cores
+test: check unit race-quick fuzz-quick sim e2e ## everything that has to pass: about 14 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -32,7 +32,7 @@ check: ## formatter, vet, linter, determinism
 unit: ## tests of every package
 	$(GO) test ./...
 
-sim: ## the simulator: seeds that ever failed, then SEEDS (1..1000), and that they came across enough
+sim: ## the simulator: seeds that ever failed, then SEEDS (1..3000), and that they came across enough
 	$(GO) run ./internal/sim/cmd/sim -corpus -seeds $(SEEDS) -quiet -floor
 
 soak: build ## the simulator on new seeds, then the comparison with etcd, each for SOAK (30m), with totals and coverage

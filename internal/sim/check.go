@@ -292,7 +292,9 @@ func (c *checker) dump(n *node) []byte {
 		if kv.Key[0] == 'u' && kv.Version != 1 {
 			c.w.violation("node %d: %s was put once and has version %d", n.index+1, kv.Key, kv.Version)
 		}
-		fmt.Fprintf(&b, "%q %d %d %d %q\n", kv.Key, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Value)
+		fmt.Fprintf(&b, "%d %d %d %d %d\n", len(kv.Key), len(kv.Value), kv.CreateRevision, kv.ModRevision, kv.Version)
+		b.Write(kv.Key)
+		b.Write(kv.Value)
 	}
 	hash, err := n.view.KV.HashKV(0)
 	fmt.Fprintf(&b, "%+v %v %x\n", hash, err, n.view.HistoryHash)

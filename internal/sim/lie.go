@@ -60,6 +60,9 @@ func (n *node) deceived(op memfs.Op) error {
 		return nil
 	}
 	// One copy of the hard state, with the other one good, costs nothing.
+	if l.hardState && !n.twoPromises() {
+		return nil
+	}
 	if (!l.hardState || strings.HasPrefix(l.astray, "wal/")) && n.w.hurtWith(n) > (len(n.w.nodes)-1)/2 {
 		return nil
 	}
@@ -95,8 +98,7 @@ const sectorBytes = 512
 // placeFor draws the sector of a file at which a write that went astray begins.
 func (n *node) placeFor(op memfs.Op, name string) (at int64, fits bool) {
 	if name == "hardstate" {
-		whole := intactPromise(n.fs.Peek(name), 0) && intactPromise(n.fs.Peek(name), 4096)
-		return n.rng.Int64N(2) * 4096, whole && op.Len < 4096-sectorBytes
+		return n.rng.Int64N(2) * 4096, n.twoPromises() && op.Len < 4096-sectorBytes
 	}
 	size := n.sizeOf(name) / sectorBytes
 	return n.rng.Int64N(max(size, 1)) * sectorBytes, size > 0

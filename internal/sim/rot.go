@@ -31,7 +31,7 @@ func (n *node) rot() {
 	w := n.w
 	kind := rotKinds[n.rng.IntN(len(rotKinds))]
 	if kind == "hardstate" { // one copy, if both are there: that costs nothing
-		if !intactPromise(n.fs.Peek("hardstate"), 0) || !intactPromise(n.fs.Peek("hardstate"), 4096) {
+		if !n.twoPromises() {
 			return
 		}
 		n.damage(kind, "hardstate", n.rng.Int64N(2)*4096, 44, func(p []byte) { p[n.rng.IntN(len(p))] ^= 1 << n.rng.IntN(8) })
@@ -71,7 +71,7 @@ func (n *node) rotLive() {
 		return
 	}
 	kind := n.rng.IntN(4)
-	if hard := n.fs.Peek("hardstate"); kind == 0 && intactPromise(hard, 0) && intactPromise(hard, 4096) {
+	if kind == 0 && n.twoPromises() {
 		n.damage("hard state while it runs", "hardstate", n.rng.Int64N(2)*4096, 44, n.flipBit)
 		return
 	}
@@ -98,6 +98,12 @@ func (n *node) foundDamage(err error) bool {
 	}
 	n.guard(func() { n.raft.StateDamaged(err) })
 	return true
+}
+
+// twoPromises tells whether both copies of the hard state are there, and would be the same after a power cut.
+func (n *node) twoPromises() bool {
+	seen := n.fs.Peek("hardstate")
+	return intactPromise(seen, 0) && intactPromise(seen, 4096) && bytes.Equal(seen, n.fs.Durable().Peek("hardstate"))
 }
 
 // intactPromise checks one copy of the hard state.

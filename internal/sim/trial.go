@@ -63,11 +63,11 @@ func (w *world) within(limit time.Duration, done func() bool, what string) {
 		return
 	}
 	limit += time.Duration(float64(limit)*w.opt.Drift) + trialHops*w.opt.DelayMean
-	for end := w.queue.now + limit; w.failure == "" && !done(); w.count.Events++ {
+	for end := w.queue.now + limit; w.failure == "" && !done(); {
 		for _, n := range w.squeezed {
 			n.fs.SetCapacity(n.fs.Used() + w.left)
 		}
-		if !w.queue.step(end) {
+		if !w.step(end) {
 			break
 		}
 	}

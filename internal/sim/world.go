@@ -143,11 +143,10 @@ const progressLimit = 20 * time.Second
 func (w *world) runUntil(end time.Duration, done func() bool) {
 	for w.failure == "" {
 		for range 64 {
-			if !w.queue.step(end) {
+			if !w.step(end) {
 				w.queue.now = end
 				return
 			}
-			w.count.Events++
 			if w.failure != "" {
 				return
 			}
@@ -156,6 +155,20 @@ func (w *world) runUntil(end time.Duration, done func() bool) {
 			return
 		}
 	}
+}
+
+// eventLimit is several times what the longest run takes: with more, something goes round and round.
+const eventLimit = 3_000_000
+
+// step runs the next event, if there is one before end.
+func (w *world) step(end time.Duration) bool {
+	if !w.queue.step(end) {
+		return false
+	}
+	if w.count.Events++; w.count.Events == eventLimit {
+		w.violation("%d events, and no end: %s", eventLimit, w.check.describe())
+	}
+	return true
 }
 
 // healCore ends the first phase: no more faults, and a random majority is up and connected. The others are down or cut

@@ -16,8 +16,8 @@ type cell struct {
 	disk *page // what is durable; nil reads as zeros
 	// dirty has a bit for each sector that the next Sync will make durable.
 	dirty uint8
-	// lost has a bit for each sector where now and disk differ for good: a failed Sync or a lost write. Writing the
-	// sector again clears it.
+	// lost has a bit for each sector where now and disk differ for good: a failed Sync or a lost write. A Sync after the
+	// sector was written again clears it.
 	lost uint8
 	// bad has a bit for each sector that the device cannot read. Writing the sector again clears it.
 	bad uint8
@@ -118,7 +118,6 @@ func (n *inode) markDirty(i int, mask uint8) {
 		n.touched = append(n.touched, i)
 	}
 	c.dirty |= mask
-	c.lost &^= mask
 }
 
 func (n *inode) keepEarly(page, sector int, from *page) {
@@ -181,6 +180,7 @@ func (n *inode) failSync(keep func() bool) {
 // settle moves the sectors of mask from now to disk; the page has no dirty sectors afterwards.
 func (n *inode) settle(i int, mask uint8) {
 	c := &n.cells[i]
+	c.lost &^= mask
 	stale := (c.dirty &^ mask) | c.lost
 	c.dirty = 0
 	if stale == 0 {

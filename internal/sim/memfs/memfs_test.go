@@ -322,7 +322,11 @@ func TestFaults(t *testing.T) {
 	if b := content(t, fs.CrashClone(rng, ""), "a"); b[512] != 0 || b[1536] != 3 || b[1546] != 0 {
 		t.Fatalf("after the crash: %v, %v", b[512], b[1536:1548])
 	}
+	fs.SetHook(nil)
 	write(t, f, 1536, fill(512, 4))
+	if lost := fs.LostSectors("a"); !slices.Equal(lost, []int64{512, 1024, 1536}) {
+		t.Fatalf("written again and not synced, lost are %v", lost)
+	}
 	must(t, f.Sync())
 	if b := content(t, fs.CrashClone(rng, ""), "a"); b[1536] != 4 || !slices.Equal(fs.LostSectors("a"), []int64{512, 1024}) {
 		t.Fatalf("where a write went astray and the place was written again: %v, lost are %v", b[1536], fs.LostSectors("a"))
