@@ -145,7 +145,7 @@ func Draw(rng *rand.Rand) Options {
 	if rng.IntN(3) == 0 {
 		o.LieEvery = between(3*time.Second, 15*time.Second)
 	}
-	if rng.IntN(10) == 0 {
+	if rng.IntN(20) == 0 {
 		o.Overload, o.MaxPending, o.MaxPendingBytes = true, 1+rng.IntN(overloadPending), overloadBytes
 	}
 	o.Pieces = 1 + rng.IntN(maxPieces)
