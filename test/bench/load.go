@@ -113,7 +113,7 @@ func (w *worker) begin(l *load, call call) {
 }
 
 func (w *worker) next(now time.Time) {
-	if now.After(w.end) || w.limit > 0 && w.started.Add(1) > w.limit {
+	if now.After(w.end) || w.ctx.Err() != nil || w.limit > 0 && w.started.Add(1) > w.limit {
 		w.busy.Done()
 		return
 	}
@@ -124,14 +124,11 @@ func (w *worker) next(now time.Time) {
 func (w *worker) answered(err error) {
 	now := time.Now()
 	w.own.count(now.Sub(w.at), err)
-	switch {
-	case err == nil:
+	if err == nil {
 		w.next(now)
-	case w.ctx.Err() != nil:
-		w.busy.Done()
-	default:
-		time.AfterFunc(errorPause, func() { w.next(time.Now()) })
+		return
 	}
+	time.AfterFunc(errorPause, func() { w.next(time.Now()) })
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -8,7 +8,6 @@ package h2
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +84,7 @@ func (c *Conn) start(s *Stream, request []byte) {
 var (
 	errClosed = status.Error(codes.Unavailable, "the connection was closed")
 	errReset  = status.Error(codes.Unavailable, "the connection was reset")
+	errEmpty  = status.Error(codes.Internal, "the answer has no message")
 	errRedial = status.Error(codes.Unavailable, "the connection was lost a moment ago")
 )
 
@@ -123,5 +123,3 @@ func (c *Conn) Close() {
 		t.fail(errClosed)
 	}
 }
-
-var errNoMessage = errors.New("the answer is empty")

@@ -83,7 +83,7 @@ func (s *Stream) finish(err error) {
 	case err == nil && !s.unary:
 		err = io.EOF
 	case err == nil && !s.answered:
-		err = status.Error(codes.Internal, errNoMessage.Error())
+		err = errEmpty
 	}
 	s.report(err)
 }
