@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/quorumkv/quorumkv/test/cluster"
 )
 
@@ -50,7 +48,7 @@ func (t *turn) gap(end func(*cluster.Node)) float64 {
 		t.paced(ctx, failoverPuts, workers, func(ctx context.Context, worker, n int) error {
 			ctx, cancel := context.WithTimeout(ctx, failoverTimeout)
 			defer cancel()
-			err := pool[n%len(pool)].Invoke(ctx, putMethod, t.s.put(t.s.key(n%1000)), done{}, grpc.WaitForReady(false))
+			err := pool[n%len(pool)].Invoke(ctx, putMethod, t.s.put(t.s.key(n%1000)), done{})
 			if err != nil {
 				return err
 			}

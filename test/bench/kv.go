@@ -21,10 +21,11 @@ func putRow(clients, valueBytes int) func(*turn) sample {
 	}
 }
 
-// puts are encoded as they are sent: a thousand encoded values for each client would be most of the memory here.
 func (t *turn) puts(c client) call {
-	return func(ctx context.Context) error {
-		return c.conn.Invoke(ctx, putMethod, t.s.put(t.s.key(c.rng.IntN(t.size.keys))), done{})
+	request := t.s.put(t.s.key(0))
+	return func(then func(error)) {
+		request.setKey(c.rng.IntN(t.size.keys))
+		c.conn.Call(putMethod, request, done{}, then)
 	}
 }
 
@@ -52,15 +53,15 @@ var errNoKey = errors.New("the answer does not hold the one key that was asked f
 func (t *turn) ranges(serializable bool) func(client) call {
 	return func(c client) call {
 		var r ranged
-		return func(ctx context.Context) error {
-			request := encode(&pb.RangeRequest{Key: t.s.key(c.rng.IntN(t.size.keys)), Serializable: serializable})
-			if err := c.conn.Invoke(ctx, rangeMethod, request, &r); err != nil {
-				return err
-			}
-			if r.keys != 1 {
-				return errNoKey
-			}
-			return nil
+		request := encode(&pb.RangeRequest{Key: t.s.key(0), Serializable: serializable})
+		return func(then func(error)) {
+			request.setKey(c.rng.IntN(t.size.keys))
+			c.conn.Call(rangeMethod, request, &r, func(err error) {
+				if err == nil && r.keys != 1 {
+					err = errNoKey
+				}
+				then(err)
+			})
 		}
 	}
 }
@@ -71,11 +72,12 @@ func mixedRow(clients int) func(*turn) sample {
 		t.s.fill(t.ctx, t.h, t.size.keys)
 		return t.drive(t.size.clients(clients), 0, func(c client) call {
 			put, get := t.puts(c), t.ranges(false)(c)
-			return func(ctx context.Context) error {
+			return func(then func(error)) {
 				if c.rng.IntN(10) == 0 {
-					return put(ctx)
+					put(then)
+				} else {
+					get(then)
 				}
-				return get(ctx)
 			}
 		})
 	}
@@ -97,9 +99,8 @@ func txnRow(clients int) func(*turn) sample {
 			}
 			seen, sure := int64(0), false // whether seen is the key's revision
 			var r swapped
-			return func(ctx context.Context) error {
-				compare.TargetUnion = &pb.Compare_ModRevision{ModRevision: seen}
-				if err := c.conn.Invoke(ctx, txnMethod, encode(request), &r); err != nil {
+			learn := func(err error) error {
+				if err != nil {
 					sure = false // it may have taken effect
 					return err
 				}
@@ -110,6 +111,10 @@ func txnRow(clients int) func(*turn) sample {
 					seen = r.revision
 				}
 				return nil
+			}
+			return func(then func(error)) {
+				compare.TargetUnion = &pb.Compare_ModRevision{ModRevision: seen}
+				c.conn.Call(txnMethod, encode(request), &r, func(err error) { then(learn(err)) })
 			}
 		})
 	}
@@ -144,14 +149,13 @@ func scanRow(t *turn) sample {
 	})
 	s := t.drive(t.size.clients(scanClients), 0, func(c client) call {
 		var r ranged
-		return func(ctx context.Context) error {
-			if err := c.conn.Invoke(ctx, rangeMethod, request, &r); err != nil {
-				return err
-			}
-			if r.keys != t.size.keys {
-				return fmt.Errorf("the answer has %d keys, want %d", r.keys, t.size.keys)
-			}
-			return nil
+		return func(then func(error)) {
+			c.conn.Call(rangeMethod, request, &r, func(err error) {
+				if err == nil && r.keys != t.size.keys {
+					err = fmt.Errorf("the answer has %d keys, want %d", r.keys, t.size.keys)
+				}
+				then(err)
+			})
 		}
 	})
 	cancel()

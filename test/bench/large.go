@@ -8,7 +8,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
 
 	"github.com/quorumkv/quorumkv/test/cluster"
 )
@@ -79,7 +78,7 @@ func (t *turn) awaitRevision(node *cluster.Node, revision int64) {
 	request := encode(&pb.RangeRequest{Key: t.s.key(0)})
 	for {
 		var r ranged
-		err := conn.Invoke(ctx, rangeMethod, request, &r, grpc.WaitForReady(true))
+		err := conn.Invoke(ctx, rangeMethod, request, &r)
 		if err == nil && r.revision >= revision {
 			return
 		}

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/quorumkv/quorumkv/test/bench/h2"
 )
 
 var errDead = errors.New("a lease is dead")
@@ -15,25 +16,36 @@ var errDead = errors.New("a lease is dead")
 func keepAliveRow(clients int) func(*turn) sample {
 	return func(t *turn) sample {
 		t.grant(t.size.leases)
-		ctx, cancel := context.WithCancel(t.ctx)
-		defer cancel()
-		return t.drive(t.size.clients(clients), 0, func(c client) call {
-			stream, err := open(ctx, c.conn, keepAliveMethod)
-			if err != nil {
-				t.h.Fatalf("open a stream to %s: %v", t.s.name, err)
+		var streams []*h2.Stream
+		defer func() {
+			for _, s := range streams {
+				s.Cancel()
 			}
-			n := c.number
-			var r keptAlive
-			return func(context.Context) error {
-				err := stream.SendMsg(t.s.leases[n%len(t.s.leases)])
-				if err == nil {
-					err = stream.RecvMsg(&r)
+		}()
+		return t.drive(t.size.clients(clients), 0, func(c client) call {
+			waiting := make(chan func(error), 1)
+			answer := func(err error) {
+				select {
+				case then := <-waiting:
+					then(err)
+				default: // the stream has ended between two calls
 				}
+			}
+			var r keptAlive
+			stream := c.conn.Open(keepAliveMethod, &r, func(err error) {
 				if err == nil && r.ttl <= 0 {
 					err = errDead
 				}
+				answer(err)
+			})
+			streams = append(streams, stream)
+			n := c.number
+			return func(then func(error)) {
+				waiting <- then
+				if err := stream.Send(t.s.leases[n%len(t.s.leases)]); err != nil {
+					answer(err)
+				}
 				n++
-				return err
 			}
 		})
 	}

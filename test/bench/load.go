@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"google.golang.org/grpc"
+	"github.com/quorumkv/quorumkv/test/bench/h2"
 )
 
 // requestTimeout ends a request that no healthy server leaves open this long.
@@ -36,13 +36,14 @@ const (
 	errorCount = "errors"
 )
 
-// call is one operation of one client; it returns when the answer is there.
-type call func(ctx context.Context) error
+// call begins one operation of one client. When the answer is there, or none will come, then is called, on a goroutine that must
+// not be kept waiting.
+type call func(then func(error))
 
 // client says who makes a call.
 type client struct {
 	number int
-	conn   *grpc.ClientConn
+	conn   *h2.Conn
 	rng    *rand.Rand
 }
 
@@ -54,42 +55,30 @@ func (t *turn) drive(clients, limit int, newCall func(client) call) sample {
 	for i := range calls {
 		calls[i] = newCall(client{i, pool[i%len(pool)], rand.New(rand.NewPCG(uint64(t.round), uint64(i)))})
 	}
-	ctx, cancel := context.WithCancel(t.ctx)
+	ctx, cancel := context.WithTimeout(t.ctx, 2*t.size.duration+requestTimeout)
 	defer cancel()
-	stuck := time.AfterFunc(2*t.size.duration+requestTimeout, cancel)
-	defer stuck.Stop()
+	// What is not answered by then is given up, with its connection.
+	defer context.AfterFunc(ctx, func() {
+		for _, c := range pool {
+			c.Reset()
+		}
+	})()
 
 	run := func(length time.Duration, limit int) (*tally, time.Duration) {
-		var all tally
-		var mu sync.Mutex // of all
-		var workers sync.WaitGroup
-		var started atomic.Int64
 		begin := time.Now()
-		end := begin.Add(length)
-		for _, call := range calls {
-			workers.Go(func() {
-				// A context of its own: otherwise all calls meet at one lock, that of the shared parent.
-				ctx, cancel := context.WithCancel(ctx)
-				defer cancel()
-				var own tally
-				for ctx.Err() == nil && (limit == 0 || started.Add(1) <= int64(limit)) {
-					at := time.Now()
-					if at.After(end) {
-						break
-					}
-					err := call(ctx)
-					own.count(at, err)
-					if err != nil {
-						pause(ctx, errorPause)
-					}
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				all.join(&own)
-			})
+		l := &load{ctx: ctx, end: begin.Add(length), limit: int64(limit)}
+		workers := make([]worker, clients)
+		l.busy.Add(clients)
+		for i := range workers {
+			workers[i].begin(l, calls[i])
 		}
-		workers.Wait()
-		return &all, time.Since(begin)
+		l.busy.Wait()
+		elapsed := time.Since(begin)
+		var all tally
+		for i := range workers {
+			all.join(&workers[i].own)
+		}
+		return &all, elapsed
 	}
 	if limit == 0 {
 		run(time.Duration(warmup*float64(t.size.duration)), 0)
@@ -98,6 +87,48 @@ func (t *turn) drive(clients, limit int, newCall func(client) call) sample {
 	before, own := t.s.cpu(), ownCPU()
 	all, elapsed := run(t.size.duration, limit)
 	return all.sample(t, elapsed, t.s.cpu()-before, ownCPU()-own)
+}
+
+// load is what the clients of a measurement have in common.
+type load struct {
+	ctx     context.Context
+	end     time.Time
+	limit   int64 // of calls; 0 is none
+	started atomic.Int64
+	busy    sync.WaitGroup
+}
+
+// worker is one client. It is no goroutine: an answer leads to the next call.
+type worker struct {
+	*load
+	call call
+	then func(error) // answered, made once
+	at   time.Time   // when the call began
+	own  tally
+}
+
+func (w *worker) begin(l *load, call call) {
+	w.load, w.call, w.then = l, call, w.answered
+	w.next(time.Now())
+}
+
+func (w *worker) next(now time.Time) {
+	if now.After(w.end) || w.ctx.Err() != nil || w.limit > 0 && w.started.Add(1) > w.limit {
+		w.busy.Done()
+		return
+	}
+	w.at = now
+	w.call(w.then)
+}
+
+func (w *worker) answered(err error) {
+	now := time.Now()
+	w.own.count(now.Sub(w.at), err)
+	if err == nil {
+		w.next(now)
+		return
+	}
+	time.AfterFunc(errorPause, func() { w.next(time.Now()) })
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -125,12 +156,12 @@ type tally struct {
 	lastError error
 }
 
-func (y *tally) count(begin time.Time, err error) {
+func (y *tally) count(latency time.Duration, err error) {
 	if err != nil {
 		y.errors, y.lastError = y.errors+1, err
 		return
 	}
-	y.latencies = append(y.latencies, time.Since(begin))
+	y.latencies = append(y.latencies, latency)
 }
 
 func (y *tally) join(other *tally) {
@@ -190,7 +221,8 @@ func (t *turn) paced(ctx context.Context, perSecond, workers int, do func(ctx co
 			defer cancel()
 			var own tally
 			for d := range queue {
-				own.count(d.at, do(ctx, i, d.n))
+				err := do(ctx, i, d.n)
+				own.count(time.Since(d.at), err)
 			}
 			mu.Lock()
 			defer mu.Unlock()

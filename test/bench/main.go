@@ -10,8 +10,8 @@
 //
 // The systems take turns in short rounds, in an order that changes, so that whatever else happens on the machine meets all
 // of them. One client talks to the leader; many are spread over up to 100 connections and all nodes. Keys have 8 bytes.
-// Clients are bare gRPC with requests encoded beforehand, the same for all systems: see raw.go. The echo server has etcd's KV
-// service without anything behind it: see echo. The report goes to stdout as markdown, progress to stderr.
+// Clients are the same for all systems, and do little: see h2. The echo server has etcd's KV service without anything behind
+// it: see echo. The report goes to stdout as markdown, progress to stderr.
 //
 // rows.go is the list of what is measured and of what is asked of it.
 package main
@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -47,6 +48,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(2)
 	}
+	debug.SetGCPercent(400) // there is memory to spare here, and no processor
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
 	os.Exit(newHost(os.Stderr).run(func(h *host) {

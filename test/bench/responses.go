@@ -38,7 +38,7 @@ func fields(b []byte, f func(field protowire.Number, number uint64, bytes []byte
 // done is a response of which only counts that it came.
 type done struct{}
 
-func (done) scan([]byte) error { return nil }
+func (done) Scan([]byte) error { return nil }
 
 // ranged is a RangeResponse.
 type ranged struct {
@@ -46,7 +46,7 @@ type ranged struct {
 	revision    int64
 }
 
-func (r *ranged) scan(b []byte) error {
+func (r *ranged) Scan(b []byte) error {
 	*r = ranged{bytes: len(b)}
 	return fields(b, func(field protowire.Number, _ uint64, bytes []byte) {
 		switch field {
@@ -75,7 +75,7 @@ type swapped struct {
 	found     int64 // revision of the key that was read instead
 }
 
-func (r *swapped) scan(b []byte) error {
+func (r *swapped) Scan(b []byte) error {
 	*r = swapped{}
 	return fields(b, func(field protowire.Number, number uint64, bytes []byte) {
 		switch field {
@@ -118,7 +118,7 @@ type watched struct {
 	value func([]byte)
 }
 
-func (r *watched) scan(b []byte) error {
+func (r *watched) Scan(b []byte) error {
 	*r = watched{value: r.value}
 	return fields(b, func(field protowire.Number, _ uint64, bytes []byte) {
 		switch field {
@@ -152,7 +152,7 @@ func valueOf(event []byte) (value []byte) {
 // keptAlive is a LeaseKeepAliveResponse.
 type keptAlive struct{ ttl int64 }
 
-func (r *keptAlive) scan(b []byte) error {
+func (r *keptAlive) Scan(b []byte) error {
 	*r = keptAlive{}
 	return fields(b, func(field protowire.Number, number uint64, _ []byte) {
 		if field == 3 {

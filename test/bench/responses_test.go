@@ -8,12 +8,11 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
 
-// TestRawCodec reads what is counted out of whole responses.
-func TestRawCodec(t *testing.T) {
+// TestResponses reads what is counted out of whole responses.
+func TestResponses(t *testing.T) {
 	kv := &mvccpb.KeyValue{Key: []byte("k"), Value: []byte(strings.Repeat("v", 300)), ModRevision: 9, Lease: 1 << 62}
 	events := []*mvccpb.Event{{Kv: kv}, {Kv: kv, PrevKv: &mvccpb.KeyValue{Value: []byte("old")}}, {Type: mvccpb.Event_DELETE, Kv: kv}}
 	header := &pb.ResponseHeader{ClusterId: 1 << 63, MemberId: 7, Revision: 5, RaftTerm: 2}
@@ -38,9 +37,7 @@ func TestRawCodec(t *testing.T) {
 	}
 	for _, tt := range tests {
 		data := encode(tt.message)
-		// In two buffers, as a large message comes.
-		parts := mem.BufferSlice{mem.SliceBuffer(data[:len(data)/2]), mem.SliceBuffer(data[len(data)/2:])}
-		err := rawCodec{}.Unmarshal(parts, tt.into)
+		err := tt.into.Scan(data)
 		if r, ok := tt.want.(*ranged); ok {
 			r.bytes = len(data)
 		}
@@ -49,7 +46,7 @@ func TestRawCodec(t *testing.T) {
 		}
 	}
 	for _, broken := range [][]byte{{0x0a, 0x7f}, {0x80}, {0x10, 0x80}} {
-		if err := (rawCodec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(broken)}, &ranged{}); err == nil {
+		if err := (&ranged{}).Scan(broken); err == nil {
 			t.Errorf("%x is accepted", broken)
 		}
 	}
@@ -81,7 +78,7 @@ func TestWatchedValues(t *testing.T) {
 	}
 	message := encode(&pb.WatchResponse{Events: []*mvccpb.Event{event("one"), event("two")}})
 	for range 2 { // it keeps the function
-		if err := r.scan(message); err != nil {
+		if err := r.Scan(message); err != nil {
 			t.Fatal(err)
 		}
 	}

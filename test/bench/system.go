@@ -10,10 +10,9 @@ import (
 	"sync"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
-
+	"github.com/quorumkv/quorumkv/test/bench/h2"
 	"github.com/quorumkv/quorumkv/test/cluster"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // Names of the systems.
@@ -36,7 +35,7 @@ type system struct {
 	name    string
 	size    size
 	cluster *cluster.Cluster
-	conns   []*grpc.ClientConn // conns[i] talks to node i modulo the number of nodes
+	conns   []*h2.Conn // conns[i] talks to node i modulo the number of nodes
 	value   []byte
 
 	keys   int       // how many keys have been filled in, 0..keys-1
@@ -117,7 +116,7 @@ func (s *system) leader() int {
 }
 
 // pool returns the connections that so many clients share. One client alone talks to the leader.
-func (s *system) pool(clients int) []*grpc.ClientConn {
+func (s *system) pool(clients int) []*h2.Conn {
 	if clients == 1 {
 		leader := s.leader()
 		return s.conns[leader : leader+1]
@@ -149,7 +148,7 @@ const fillers = 400
 
 // write puts to keys from..to-1, through the nodes that run.
 func (s *system) write(ctx context.Context, h *host, from, to int) {
-	var conns []*grpc.ClientConn
+	var conns []*h2.Conn
 	for i, c := range s.conns {
 		if s.cluster.Nodes[i%len(s.cluster.Nodes)].Running() {
 			conns = append(conns, c)
@@ -186,7 +185,7 @@ func (s *system) write(ctx context.Context, h *host, from, to int) {
 }
 
 // insist puts until it is acknowledged, for a while: on a machine with other work, leaders change now and then.
-func insist(ctx context.Context, conn *grpc.ClientConn, put encoded) error {
+func insist(ctx context.Context, conn *h2.Conn, put encoded) error {
 	deadline := time.Now().Add(2 * requestTimeout)
 	for {
 		err := conn.Invoke(ctx, putMethod, put, done{})

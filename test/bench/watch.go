@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
+
+	"github.com/quorumkv/quorumkv/test/bench/h2"
 )
 
 // fanoutStreams is how many streams, a connection each, the watchers of a fan-out share.
@@ -17,78 +19,81 @@ const fanoutStreams = 20
 // fanoutAhead is how many puts the writer of a fan-out may be ahead of the watchers.
 const fanoutAhead = 16
 
+// watchTimeout ends the making of watchers.
+const watchTimeout = time.Minute
+
 // watchPrefix is what watchers watch.
 const watchPrefix = "watch/"
 
 // watching is a set of streams whose watchers all watch one prefix.
 type watching struct {
-	conns     []*grpc.ClientConn
-	delivered atomic.Int64
+	conns     []*h2.Conn
+	streams   []*h2.Stream
+	created   atomic.Int64 // watchers
+	delivered atomic.Int64 // events
 	failed    once
 	moved     chan struct{} // has something in it after a delivery or a failure
-	stop      context.CancelFunc
-	done      sync.WaitGroup
 }
 
 // watch makes so many watchers, spread over streams, and the streams over nodes. value, unless it is nil, is called with
 // each event's value, from the stream's goroutine.
 func (t *turn) watch(watchers, streams int, prefix string, value func([]byte)) *watching {
 	w := &watching{moved: make(chan struct{}, 1)}
-	ctx, stop := context.WithCancel(t.ctx)
-	w.stop = stop
+	ctx, cancel := context.WithTimeout(t.ctx, watchTimeout)
+	defer cancel()
 	request := encode(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
 		Key: []byte(prefix), RangeEnd: []byte(prefix + "\xff")}}})
+	created := int64(0)
 	for i := range streams {
 		conn := dial(t.h, t.s.cluster.Nodes[i%len(t.s.cluster.Nodes)].ClientAddr)
-		w.conns = append(w.conns, conn)
-		stream, err := open(ctx, conn, watchMethod)
-		if err != nil {
-			t.h.Fatalf("open a stream to %s: %v", t.s.name, err)
-		}
-		r := watched{value: value}
+		r := &watched{value: value}
+		stream := conn.Open(watchMethod, r, func(err error) { w.receive(r, err) })
+		w.conns, w.streams = append(w.conns, conn), append(w.streams, stream)
 		for range watchers/streams + min(1, max(0, watchers%streams-i)) {
-			err := stream.SendMsg(request)
+			err := stream.Send(request)
 			if err == nil {
-				err = stream.RecvMsg(&r)
+				created++
+				err = w.await(ctx, &w.created, created)
 			}
-			if err != nil || !r.watch || r.end {
-				t.h.Fatalf("watch on %s: created %v, canceled %v, %v", t.s.name, r.watch, r.end, err)
+			if err != nil {
+				t.h.Fatalf("watch on %s: %v", t.s.name, err)
 			}
 		}
-		w.done.Go(func() { w.receive(ctx, stream, &r) })
 	}
 	return w
 }
 
-func (w *watching) receive(ctx context.Context, stream grpc.ClientStream, r *watched) {
-	for {
-		err := stream.RecvMsg(r)
-		if err != nil && ctx.Err() != nil {
-			return
-		}
+var errCanceled = errors.New("the server has canceled a watch")
+
+func (w *watching) receive(r *watched, err error) {
+	switch {
+	case err != nil:
 		w.failed.set(err)
+	case r.end:
+		w.failed.set(errCanceled)
+	case r.watch:
+		w.created.Add(1)
+	default:
 		w.delivered.Add(int64(r.events))
-		select {
-		case w.moved <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return
-		}
+	}
+	select {
+	case w.moved <- struct{}{}:
+	default:
 	}
 }
 
 func (w *watching) close() {
-	w.stop()
-	w.done.Wait()
+	for _, s := range w.streams {
+		s.Cancel()
+	}
 	for _, c := range w.conns {
 		c.Close()
 	}
 }
 
-// await blocks until so many events were delivered. The error is that of a stream, or of ctx.
-func (w *watching) await(ctx context.Context, events int64) error {
-	for w.delivered.Load() < events {
+// await blocks until count has come to n. The error is that of a stream, or of ctx.
+func (w *watching) await(ctx context.Context, count *atomic.Int64, n int64) error {
+	for count.Load() < n {
 		if err := w.failed.get(); err != nil {
 			return err
 		}
@@ -115,7 +120,7 @@ func fanoutRow(t *turn) sample {
 		waiting, cancel := context.WithTimeout(t.ctx, requestTimeout)
 		defer cancel()
 		for n := len(latencies); n < until; n++ {
-			if err := w.await(waiting, int64(watchers)*int64(n+1)); err != nil {
+			if err := w.await(waiting, &w.delivered, int64(watchers)*int64(n+1)); err != nil {
 				t.h.Fatalf("%s delivers %d of %d events: %v", t.s.name, w.delivered.Load(), watchers*(n+1), err)
 			}
 			latencies = append(latencies, time.Since(sent[n]))
@@ -177,7 +182,7 @@ func watchLatencyRow(t *turn) sample {
 	waiting, stop := context.WithTimeout(t.ctx, requestTimeout)
 	defer stop()
 	want := int64(len(puts.latencies) * len(t.s.cluster.Nodes))
-	if err := w.await(waiting, want); err != nil {
+	if err := w.await(waiting, &w.delivered, want); err != nil {
 		t.h.Fatalf("%s delivers %d of %d events: %v", t.s.name, w.delivered.Load(), want, err)
 	}
 	mu.Lock()
