@@ -76,7 +76,8 @@ func (n *Node) proposeBatches() {
 	for len(n.queue) > 0 {
 		batch, places := n.nextBatch()
 		if len(batch) > 0 {
-			err := n.raw.Propose(apply.EncodeBatch(batch))
+			n.encoded = apply.AppendBatch(n.encoded[:0], batch)
+			err := n.raw.Propose(n.encoded) // raft copies it
 			if errors.Is(err, raft.ErrProposalDropped) {
 				return // a transfer is on, or too much is uncommitted: the queue keeps its order and waits
 			}
@@ -110,8 +111,11 @@ func (n *Node) nextBatch() (batch []apply.Command, places int) {
 	return batch, places
 }
 
-// queueKept bounds the memory, in commands, that an empty queue keeps for those to come.
-const queueKept = 4096
+// What an empty queue keeps for commands to come: memory for so many of them, and for so many bytes of an entry.
+const (
+	queueKept   = 4096
+	encodedKept = 1 << 20
+)
 
 // dequeue drops the first places of the queue: the live commands in them have been sent.
 func (n *Node) dequeue(places int) {
@@ -123,6 +127,9 @@ func (n *Node) dequeue(places int) {
 	}
 	clear(n.queue[:places])
 	clear(n.batch)
+	if cap(n.encoded) > encodedKept {
+		n.encoded = nil
+	}
 	switch {
 	case places < len(n.queue):
 		n.queue = n.queue[places:]
