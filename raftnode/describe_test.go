@@ -16,7 +16,7 @@ func describe(m *peerpb.Message) (kind, text string) {
 		kind = b.Raft.GetType().String()
 		return kind, kind + describeRaft(b.Raft)
 	case *peerpb.Message_Forward:
-		return "Forward", fmt.Sprintf("Forward %d commands", len(b.Forward.GetCommands()))
+		return "Forward", fmt.Sprintf("Forward %d commands", len(b.Forward.GetRequests()))
 	case *peerpb.Message_ForwardRefused:
 		return "ForwardRefused", fmt.Sprintf("ForwardRefused %d commands: %s", len(b.ForwardRefused.GetIds()),
 			b.ForwardRefused.GetReason())

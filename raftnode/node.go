@@ -45,6 +45,7 @@ type Node struct {
 
 	queue   []queued        // commands waiting for the next entry or for a leader, oldest first
 	batch   []apply.Command // memory for nextBatch
+	encoded []byte          // memory for proposeBatches
 	qbytes  int
 	pending pendingTable
 	// lostToLeader says that messages to the leader got lost since the last tick.

@@ -76,7 +76,8 @@ func (n *Node) proposeBatches() {
 	for len(n.queue) > 0 {
 		batch, places := n.nextBatch()
 		if len(batch) > 0 {
-			err := n.raw.Propose(apply.EncodeBatch(batch))
+			n.encoded = apply.AppendBatch(n.encoded[:0], batch)
+			err := n.raw.Propose(n.encoded) // raft copies it
 			if errors.Is(err, raft.ErrProposalDropped) {
 				return // a transfer is on, or too much is uncommitted: the queue keeps its order and waits
 			}
@@ -110,8 +111,11 @@ func (n *Node) nextBatch() (batch []apply.Command, places int) {
 	return batch, places
 }
 
-// queueKept bounds the memory, in commands, that an empty queue keeps for those to come.
-const queueKept = 4096
+// What an empty queue keeps for commands to come: memory for so many of them, and for so many bytes of an entry.
+const (
+	queueKept   = 4096
+	encodedKept = 1 << 20
+)
 
 // dequeue drops the first places of the queue: the live commands in them have been sent.
 func (n *Node) dequeue(places int) {
@@ -123,6 +127,9 @@ func (n *Node) dequeue(places int) {
 	}
 	clear(n.queue[:places])
 	clear(n.batch)
+	if cap(n.encoded) > encodedKept {
+		n.encoded = nil
+	}
 	switch {
 	case places < len(n.queue):
 		n.queue = n.queue[places:]
@@ -151,9 +158,11 @@ func (n *Node) forward() {
 	for len(n.queue) > 0 {
 		batch, places := n.nextBatch()
 		if len(batch) > 0 {
-			f := &peerpb.Forward{Commands: make([]*peerpb.Command, 0, len(batch))}
-			for _, c := range batch {
-				f.Commands = append(f.Commands, &peerpb.Command{Id: wireID(c.ID), Request: c.Request})
+			f := &peerpb.Forward{
+				Epoch: n.self.Epoch, Counters: make([]uint64, len(batch)), Requests: make([][]byte, len(batch)),
+			}
+			for i, c := range batch {
+				f.Counters[i], f.Requests[i] = c.ID.Counter, c.Request
 			}
 			n.send(n.leader, &peerpb.Message{Body: &peerpb.Message_Forward{Forward: f}})
 		}
@@ -165,41 +174,42 @@ func (n *Node) forward() {
 // nothing, so there is none for what may be a second copy of a command that was taken: it is dropped, and if it was the
 // first its client hears at its deadline that nobody knows.
 func (n *Node) forwarded(from uint64, f *peerpb.Forward) {
-	if n.raw == nil || n.role != raft.StateLeader {
-		n.refuse(from, f.GetCommands(), peerpb.ForwardRefused_NOT_LEADER)
-		return
-	}
-	var overload, growth []*peerpb.Command
-	for _, c := range f.GetCommands() {
-		id, newest := requestID(c.GetId()), n.taken[from]
+	leads := n.raw != nil && n.role == raft.StateLeader
+	var orphans, overload, growth []apply.RequestID
+	for i, request := range f.GetRequests() {
+		id, newest := apply.RequestID{Member: from, Epoch: f.GetEpoch(), Counter: f.GetCounters()[i]}, n.taken[from]
 		unknown := id.Epoch > newest.Epoch || id.Epoch == newest.Epoch && id.Counter > newest.Counter
-		full := len(n.queue) >= n.cfg.MaxPending || n.qbytes+len(c.GetRequest()) > n.cfg.MaxPendingBytes
-		grows := !full && n.refusesGrowth(c.GetRequest())
+		full := len(n.queue) >= n.cfg.MaxPending || n.qbytes+len(request) > n.cfg.MaxPendingBytes
+		grows := !full && n.refusesGrowth(request)
 		switch {
+		case !leads:
+			orphans = append(orphans, id)
 		case full && unknown:
-			overload = append(overload, c)
+			overload = append(overload, id)
 		case grows && unknown:
-			growth = append(growth, c)
+			growth = append(growth, id)
 		case !full && !grows:
 			if unknown {
 				n.taken[from] = id
 			}
-			n.enqueue(queued{Command: apply.Command{ID: id, Request: c.GetRequest()}})
+			n.enqueue(queued{Command: apply.Command{ID: id, Request: request}})
 		}
 	}
-	n.refuse(from, overload, peerpb.ForwardRefused_OVERLOADED)
-	n.refuse(from, growth, peerpb.ForwardRefused_NO_SPACE)
+	n.refuse(orphans, peerpb.ForwardRefused_NOT_LEADER)
+	n.refuse(overload, peerpb.ForwardRefused_OVERLOADED)
+	n.refuse(growth, peerpb.ForwardRefused_NO_SPACE)
 }
 
-func (n *Node) refuse(to uint64, cs []*peerpb.Command, why peerpb.ForwardRefused_Reason) {
-	if len(cs) == 0 {
+// refuse tells the member whose commands these are that this node does not propose them.
+func (n *Node) refuse(ids []apply.RequestID, why peerpb.ForwardRefused_Reason) {
+	if len(ids) == 0 {
 		return
 	}
 	r := &peerpb.ForwardRefused{Reason: why}
-	for _, c := range cs {
-		r.Ids = append(r.Ids, c.GetId())
+	for _, id := range ids {
+		r.Ids = append(r.Ids, wireID(id))
 	}
-	n.send(to, &peerpb.Message{Body: &peerpb.Message_ForwardRefused{ForwardRefused: r}})
+	n.send(ids[0].Member, &peerpb.Message{Body: &peerpb.Message_ForwardRefused{ForwardRefused: r}})
 }
 
 // refuseForeign sends back what peers forwarded and this node, no longer the leader, has not proposed.
@@ -211,7 +221,7 @@ func (n *Node) refuseForeign() {
 			continue
 		}
 		n.qbytes -= len(q.Request)
-		n.refuse(q.ID.Member, []*peerpb.Command{{Id: wireID(q.ID)}}, peerpb.ForwardRefused_NOT_LEADER)
+		n.refuse([]apply.RequestID{q.ID}, peerpb.ForwardRefused_NOT_LEADER)
 	}
 	clear(n.queue[len(own):])
 	n.queue = own

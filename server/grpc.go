@@ -12,10 +12,10 @@ import (
 	"github.com/quorumkv/quorumkv/server/v3lockpb"
 )
 
-// streamWorkers is how many goroutines gRPC keeps for handlers: as many as there are requests in flight on a busy member,
-// since most of them wait. One that is kept, in some 8 KiB, has grown its stack already; when all are busy gRPC starts
-// others, so that long-lived streams hold up nobody.
-const streamWorkers = 1024
+// streamWorkers is how many goroutines gRPC keeps for handlers. One that is kept has grown its stack already; when all are
+// busy gRPC starts others, so that long-lived streams hold up nobody. They take turns, however few are needed, and the garbage
+// collector shrinks the stack of one that is idle: more than wait for an answer on a busy member cost more than they save.
+const streamWorkers = 384
 
 // What a client may have under way to a member that does not read. They are fixed: gRPC would otherwise measure the path,
 // which takes a ping and its answer for nearly every request of a lone client. The stream's takes the usual largest request

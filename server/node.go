@@ -60,49 +60,47 @@ func (m *member) Sizes() (total, inUse int64) {
 }
 
 // result is one answer from the loop.
-type result struct {
-	response apply.Response
-	view     *apply.View
-	leases   []raftnode.LeaseStatus
-	found    bool
-	err      error
+type result[T any] struct {
+	value T
+	err   error
 }
 
 func (m *member) Propose(ctx context.Context, r *pb.InternalRaftRequest) (apply.Response, error) {
 	if err := m.checkQuota(r); err != nil {
 		return apply.Response{}, err
 	}
-	request, err := proto.Marshal(r)
+	request, err := encodeRequest(r)
 	if err != nil {
 		return apply.Response{}, fmt.Errorf("encode request: %w", err)
 	}
 	if len(request) > m.limits.RequestBytes {
 		return apply.Response{}, raftnode.ErrTooLarge
 	}
-	answer := make(chan result, 1)
+	answer := make(chan result[apply.Response], 1)
 	p := &raftnode.Proposal{Request: request, Done: func(r apply.Response, err error) {
-		answer <- result{response: r, err: err}
+		answer <- result[apply.Response]{r, err}
 	}}
 	m.post(func() { m.raft.Propose(p) })
-	got, err := m.await(ctx, answer, func() { m.raft.Cancel(p) })
-	if err != nil {
-		return apply.Response{}, err
+	got, err := await(ctx, m, answer, func() { m.raft.Cancel(p) })
+	if r.GetCompaction().GetPhysical() && err == nil {
+		err = m.awaitCompaction(ctx)
 	}
-	if r.GetCompaction().GetPhysical() && got.err == nil {
-		return got.response, m.awaitCompaction(ctx)
+	return got, err
+}
+
+// encodeRequest encodes a request of one kind.
+func encodeRequest(r *pb.InternalRaftRequest) ([]byte, error) {
+	if r.Put != nil {
+		return apply.EncodePut(r.Put)
 	}
-	return got.response, got.err
+	return proto.Marshal(r)
 }
 
 func (m *member) Read(ctx context.Context) (*apply.View, error) {
-	answer := make(chan result, 1)
-	r := &raftnode.Read{Done: func(v *apply.View, err error) { answer <- result{view: v, err: err} }}
+	answer := make(chan result[*apply.View], 1)
+	r := &raftnode.Read{Done: func(v *apply.View, err error) { answer <- result[*apply.View]{v, err} }}
 	m.post(func() { m.raft.ReadIndex(r) })
-	got, err := m.await(ctx, answer, func() { m.raft.CancelRead(r) })
-	if err != nil {
-		return nil, err
-	}
-	return got.view, got.err
+	return await(ctx, m, answer, func() { m.raft.CancelRead(r) })
 }
 
 func (m *member) Watch(ctx context.Context) (*watchFeed, error) {
@@ -122,54 +120,51 @@ func (m *member) RenewLease(id int64, done func(ttl int64, err error)) {
 }
 
 func (m *member) QueryLease(ctx context.Context, id int64, keys bool) (raftnode.LeaseStatus, bool, error) {
-	answer := make(chan result, 1)
+	type status struct {
+		raftnode.LeaseStatus
+		found bool
+	}
+	answer := make(chan result[status], 1)
 	q := &raftnode.LeaseQuery{ID: id, Keys: keys, Done: func(s raftnode.LeaseStatus, found bool, err error) {
-		answer <- result{leases: []raftnode.LeaseStatus{s}, found: found, err: err}
+		answer <- result[status]{status{s, found}, err}
 	}}
 	m.post(func() { m.raft.QueryLease(q) })
-	got, err := m.await(ctx, answer, func() {})
-	if err != nil {
-		return raftnode.LeaseStatus{}, false, err
-	}
-	return got.leases[0], got.found, got.err
+	got, err := await(ctx, m, answer, func() {})
+	return got.LeaseStatus, got.found, err
 }
 
 func (m *member) Leases(ctx context.Context) ([]raftnode.LeaseStatus, error) {
-	answer := make(chan result, 1)
-	m.post(func() { answer <- result{leases: m.raft.Leases()} })
-	got, err := m.await(ctx, answer, func() {})
-	return got.leases, err
+	answer := make(chan result[[]raftnode.LeaseStatus], 1)
+	m.post(func() { answer <- result[[]raftnode.LeaseStatus]{value: m.raft.Leases()} })
+	return await(ctx, m, answer, func() {})
 }
 
 func (m *member) Damaged(err error) { m.post(func() { m.raft.StateDamaged(err) }) }
 
 func (m *member) awaitCompaction(ctx context.Context) error {
-	answer := make(chan result, 1)
-	m.post(func() { m.raft.AwaitCompaction(func() { answer <- result{} }) })
-	_, err := m.await(ctx, answer, func() {})
+	answer := make(chan result[struct{}], 1)
+	m.post(func() { m.raft.AwaitCompaction(func() { answer <- result[struct{}]{} }) })
+	_, err := await(ctx, m, answer, func() {})
 	return err
 }
 
 func (m *member) TransferLeadership(ctx context.Context, target uint64) error {
-	answer := make(chan result, 1)
-	m.post(func() { m.raft.TransferLeadership(target, func(err error) { answer <- result{err: err} }) })
-	got, err := m.await(ctx, answer, func() {})
-	if err != nil {
-		return err
-	}
-	return got.err
+	answer := make(chan result[struct{}], 1)
+	m.post(func() { m.raft.TransferLeadership(target, func(err error) { answer <- result[struct{}]{err: err} }) })
+	_, err := await(ctx, m, answer, func() {})
+	return err
 }
 
 // await waits for the loop's answer. A caller that goes away first withdraws its request.
-func (m *member) await(ctx context.Context, answer <-chan result, withdraw func()) (result, error) {
+func await[T any](ctx context.Context, m *member, answer <-chan result[T], withdraw func()) (none T, err error) {
 	select {
 	case r := <-answer:
-		return r, nil
+		return r.value, r.err
 	case <-ctx.Done():
 		m.post(withdraw)
-		return result{}, ctx.Err()
+		return none, ctx.Err()
 	case <-m.stopped:
-		return result{}, raftnode.ErrStopped
+		return none, raftnode.ErrStopped
 	}
 }
 

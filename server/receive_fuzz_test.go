@@ -247,8 +247,8 @@ func FuzzReceive(f *testing.F) {
 	add(fromPeer(&raftpb.Message{Type: new(raftpb.MessageType(-1)), Term: new(uint64(2))}))
 	add(fetchAt(0), fetchAt(9))
 	add(fetchAt(0), fetchAt(1<<63))
-	command := &peerpb.Command{Id: &peerpb.RequestID{Member: 2, Epoch: 1, Counter: 1}, Request: []byte("not a request")}
-	commands := &peerpb.Forward{Commands: []*peerpb.Command{command, command}}
+	request := []byte("not a request")
+	commands := &peerpb.Forward{Epoch: 1, Counters: []uint64{1, 1}, Requests: [][]byte{request, request}}
 	add(&peerpb.Message{Body: &peerpb.Message_Forward{Forward: commands}})
 	add(&peerpb.Message{Body: &peerpb.Message_ForwardRefused{ForwardRefused: &peerpb.ForwardRefused{
 		Ids: []*peerpb.RequestID{{Member: 1, Epoch: 1, Counter: 1}}}}})

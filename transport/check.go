@@ -22,11 +22,8 @@ func Check(m *peerpb.Message, from, self uint64) error {
 	case *peerpb.Message_Raft:
 		return checkRaft(body.Raft, from, self)
 	case *peerpb.Message_Forward:
-		// A member forwards only its own clients' commands: their ids decide what is a duplicate.
-		for _, c := range body.Forward.GetCommands() {
-			if c.GetId().GetMember() != from {
-				return fmt.Errorf("command of member %x forwarded by %x", c.GetId().GetMember(), from)
-			}
+		if f := body.Forward; len(f.GetCounters()) != len(f.GetRequests()) {
+			return fmt.Errorf("%d counters for %d forwarded requests", len(f.GetCounters()), len(f.GetRequests()))
 		}
 	case *peerpb.Message_ForwardRefused:
 		for _, id := range body.ForwardRefused.GetIds() {

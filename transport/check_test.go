@@ -119,10 +119,8 @@ func checkCases() []checkCase {
 		{"message from another", &peerpb.Message{From: 3, To: 2, Body: forward(3, 2, 1).Body}, "from 3 on a stream of 1"},
 		{"message to another", &peerpb.Message{From: 1, To: 3, Body: forward(1, 3, 1).Body}, "to 3 arrived at 2"},
 		{"forward", forward(1, 2, 9), ""},
-		{"forward for another", &peerpb.Message{From: 1, To: 2, Body: forward(3, 2, 1).Body},
-			"command of member 3 forwarded by 1"},
 		{"forward without ids", &peerpb.Message{From: 1, To: 2, Body: &peerpb.Message_Forward{
-			Forward: &peerpb.Forward{Commands: []*peerpb.Command{{}}}}}, "command of member 0"},
+			Forward: &peerpb.Forward{Epoch: 1, Requests: [][]byte{{}}}}}, "0 counters for 1 forwarded requests"},
 		{"refusal", refused(2, 2), ""},
 		{"refusal of another's", refused(2, 3), "refusal of a command of member 3"},
 		{"renewal", renew(1), ""},

@@ -72,8 +72,8 @@ func weightOf(m *peerpb.Message) int {
 			w += element + len(e.GetData())
 		}
 	case *peerpb.Message_Forward:
-		for _, c := range body.Forward.GetCommands() {
-			w += element + len(c.GetRequest())
+		for _, r := range body.Forward.GetRequests() {
+			w += element + len(r)
 		}
 	case *peerpb.Message_ForwardRefused:
 		w += element * len(body.ForwardRefused.GetIds())

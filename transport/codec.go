@@ -42,7 +42,6 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	// The cached size is valid: it was computed in the line above, and messages do not change once sent.
 	size := proto.Size(m)
-	pool := mem.DefaultBufferPool()
 	buf := pool.Get(size + crcBytes)
 	data, err := encode((*buf)[:0], m, proto.MarshalOptions{UseCachedSize: true})
 	if err != nil {
@@ -61,7 +60,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if err != nil {
 		return err
 	}
-	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	buf := data.MaterializeToBuffer(pool)
 	defer buf.Free()
 	b := buf.ReadOnlyData()
 	if f, ok := v.(*frame); ok {

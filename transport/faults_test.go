@@ -95,7 +95,7 @@ func numberOf(m *peerpb.Message) uint64 {
 		}
 		return b.Raft.GetCommit()
 	case *peerpb.Message_Forward:
-		return b.Forward.GetCommands()[0].GetId().GetCounter()
+		return b.Forward.GetCounters()[0]
 	case *peerpb.Message_SnapshotChunk:
 		return b.SnapshotChunk.GetOffset()
 	}

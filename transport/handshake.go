@@ -16,7 +16,7 @@ import (
 )
 
 // protocolVersion names the meaning of the messages as a whole. A change that an older member would misread raises it.
-const protocolVersion = "2"
+const protocolVersion = "3"
 
 // Metadata keys of the handshake; the values are described in the package comment.
 const (

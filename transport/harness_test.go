@@ -293,8 +293,7 @@ func raftMessage(m *raftpb.Message) *peerpb.Message {
 }
 
 func forward(from, to, n uint64) *peerpb.Message {
-	c := &peerpb.Command{Id: &peerpb.RequestID{Member: from, Epoch: 1, Counter: n}, Request: []byte("request")}
-	f := &peerpb.Forward{Commands: []*peerpb.Command{c}}
+	f := &peerpb.Forward{Epoch: 1, Counters: []uint64{n}, Requests: [][]byte{[]byte("request")}}
 	return &peerpb.Message{From: from, To: to, Body: &peerpb.Message_Forward{Forward: f}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // envelopeVersion is the first byte of every entry's data. A machine that meets another one stops: it cannot know what
@@ -39,15 +40,17 @@ type Command struct {
 }
 
 // EncodeBatch returns the data of one raft entry that carries cmds.
-func EncodeBatch(cmds []Command) []byte {
-	// Exactly as much as it takes: entries stay in memory for a long time.
+func EncodeBatch(cmds []Command) []byte { return AppendBatch(nil, cmds) }
+
+// AppendBatch appends to data that of one raft entry that carries cmds.
+func AppendBatch(data []byte, cmds []Command) []byte {
 	size := 1 + uvarintSize(uint64(len(cmds)))
 	for i := range cmds {
 		c := &cmds[i]
 		size += 8 + uvarintSize(c.ID.Epoch) + uvarintSize(c.ID.Counter) + uvarintSize(c.Term) +
 			uvarintSize(uint64(len(c.Request))) + len(c.Request)
 	}
-	data := make([]byte, 0, size)
+	data = slices.Grow(data, size)
 	data = append(data, envelopeVersion)
 	data = binary.AppendUvarint(data, uint64(len(cmds)))
 	for i := range cmds {

@@ -70,7 +70,7 @@ func (x ForwardRefused_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ForwardRefused_Reason.Descriptor instead.
 func (ForwardRefused_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{7, 0}
+	return file_peer_proto_rawDescGZIP(), []int{6, 0}
 }
 
 type LogPiece_Source int32
@@ -122,7 +122,7 @@ func (x LogPiece_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogPiece_Source.Descriptor instead.
 func (LogPiece_Source) EnumDescriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12, 0}
+	return file_peer_proto_rawDescGZIP(), []int{11, 0}
 }
 
 type MessagesClosed struct {
@@ -585,10 +585,12 @@ func (x *RequestID) GetCounter() uint64 {
 	return 0
 }
 
-// Forward hands client commands from a follower to the leader, once. The answer is the command's appearance in the log.
+// Forward hands commands of its own clients from a follower to the leader, once. The answer is their appearance in the log.
 type Forward struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Commands      []*Command             `protobuf:"bytes,1,rep,name=commands,proto3" json:"commands,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the sender's boot: with the sender and a counter it is the id of a command
+	Counters      []uint64               `protobuf:"varint,3,rep,packed,name=counters,proto3" json:"counters,omitempty"`
+	Requests      [][]byte               `protobuf:"bytes,4,rep,name=requests,proto3" json:"requests,omitempty"` // one for each counter: an etcdserverpb.InternalRaftRequest, encoded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -623,62 +625,23 @@ func (*Forward) Descriptor() ([]byte, []int) {
 	return file_peer_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *Forward) GetCommands() []*Command {
+func (x *Forward) GetEpoch() uint64 {
 	if x != nil {
-		return x.Commands
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Forward) GetCounters() []uint64 {
+	if x != nil {
+		return x.Counters
 	}
 	return nil
 }
 
-// Command is one client command: an etcdserverpb.InternalRaftRequest, encoded, under its id.
-type Command struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *RequestID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Request       []byte                 `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Command) Reset() {
-	*x = Command{}
-	mi := &file_peer_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Command) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Command) ProtoMessage() {}
-
-func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[6]
+func (x *Forward) GetRequests() [][]byte {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Command.ProtoReflect.Descriptor instead.
-func (*Command) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Command) GetId() *RequestID {
-	if x != nil {
-		return x.Id
-	}
-	return nil
-}
-
-func (x *Command) GetRequest() []byte {
-	if x != nil {
-		return x.Request
+		return x.Requests
 	}
 	return nil
 }
@@ -694,7 +657,7 @@ type ForwardRefused struct {
 
 func (x *ForwardRefused) Reset() {
 	*x = ForwardRefused{}
-	mi := &file_peer_proto_msgTypes[7]
+	mi := &file_peer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +669,7 @@ func (x *ForwardRefused) String() string {
 func (*ForwardRefused) ProtoMessage() {}
 
 func (x *ForwardRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[7]
+	mi := &file_peer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +682,7 @@ func (x *ForwardRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRefused.ProtoReflect.Descriptor instead.
 func (*ForwardRefused) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{7}
+	return file_peer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ForwardRefused) GetIds() []*RequestID {
@@ -749,7 +712,7 @@ type SnapshotFetch struct {
 
 func (x *SnapshotFetch) Reset() {
 	*x = SnapshotFetch{}
-	mi := &file_peer_proto_msgTypes[8]
+	mi := &file_peer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +724,7 @@ func (x *SnapshotFetch) String() string {
 func (*SnapshotFetch) ProtoMessage() {}
 
 func (x *SnapshotFetch) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[8]
+	mi := &file_peer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +737,7 @@ func (x *SnapshotFetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFetch.ProtoReflect.Descriptor instead.
 func (*SnapshotFetch) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{8}
+	return file_peer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SnapshotFetch) GetIndex() uint64 {
@@ -814,7 +777,7 @@ type SnapshotChunk struct {
 
 func (x *SnapshotChunk) Reset() {
 	*x = SnapshotChunk{}
-	mi := &file_peer_proto_msgTypes[9]
+	mi := &file_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +789,7 @@ func (x *SnapshotChunk) String() string {
 func (*SnapshotChunk) ProtoMessage() {}
 
 func (x *SnapshotChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[9]
+	mi := &file_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +802,7 @@ func (x *SnapshotChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChunk.ProtoReflect.Descriptor instead.
 func (*SnapshotChunk) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{9}
+	return file_peer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SnapshotChunk) GetIndex() uint64 {
@@ -905,7 +868,7 @@ type SnapshotFailed struct {
 
 func (x *SnapshotFailed) Reset() {
 	*x = SnapshotFailed{}
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +880,7 @@ func (x *SnapshotFailed) String() string {
 func (*SnapshotFailed) ProtoMessage() {}
 
 func (x *SnapshotFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[10]
+	mi := &file_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +893,7 @@ func (x *SnapshotFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFailed.ProtoReflect.Descriptor instead.
 func (*SnapshotFailed) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{10}
+	return file_peer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SnapshotFailed) GetIndex() uint64 {
@@ -975,7 +938,7 @@ type LogFetch struct {
 
 func (x *LogFetch) Reset() {
 	*x = LogFetch{}
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +950,7 @@ func (x *LogFetch) String() string {
 func (*LogFetch) ProtoMessage() {}
 
 func (x *LogFetch) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[11]
+	mi := &file_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +963,7 @@ func (x *LogFetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogFetch.ProtoReflect.Descriptor instead.
 func (*LogFetch) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{11}
+	return file_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LogFetch) GetId() *RequestID {
@@ -1048,7 +1011,7 @@ type LogPiece struct {
 
 func (x *LogPiece) Reset() {
 	*x = LogPiece{}
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1023,7 @@ func (x *LogPiece) String() string {
 func (*LogPiece) ProtoMessage() {}
 
 func (x *LogPiece) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1036,7 @@ func (x *LogPiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogPiece.ProtoReflect.Descriptor instead.
 func (*LogPiece) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LogPiece) GetId() *RequestID {
@@ -1146,7 +1109,7 @@ type LeaseRenew struct {
 
 func (x *LeaseRenew) Reset() {
 	*x = LeaseRenew{}
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1121,7 @@ func (x *LeaseRenew) String() string {
 func (*LeaseRenew) ProtoMessage() {}
 
 func (x *LeaseRenew) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1134,7 @@ func (x *LeaseRenew) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRenew.ProtoReflect.Descriptor instead.
 func (*LeaseRenew) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LeaseRenew) GetId() *RequestID {
@@ -1217,7 +1180,7 @@ type LeaseRenewed struct {
 
 func (x *LeaseRenewed) Reset() {
 	*x = LeaseRenewed{}
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1192,7 @@ func (x *LeaseRenewed) String() string {
 func (*LeaseRenewed) ProtoMessage() {}
 
 func (x *LeaseRenewed) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1205,7 @@ func (x *LeaseRenewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRenewed.ProtoReflect.Descriptor instead.
 func (*LeaseRenewed) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LeaseRenewed) GetId() *RequestID {
@@ -1286,7 +1249,7 @@ type LeaseRound struct {
 
 func (x *LeaseRound) Reset() {
 	*x = LeaseRound{}
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1261,7 @@ func (x *LeaseRound) String() string {
 func (*LeaseRound) ProtoMessage() {}
 
 func (x *LeaseRound) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1274,7 @@ func (x *LeaseRound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRound.ProtoReflect.Descriptor instead.
 func (*LeaseRound) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeaseRound) GetTerm() uint64 {
@@ -1346,7 +1309,7 @@ type LeaseRoundAck struct {
 
 func (x *LeaseRoundAck) Reset() {
 	*x = LeaseRoundAck{}
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1321,7 @@ func (x *LeaseRoundAck) String() string {
 func (*LeaseRoundAck) ProtoMessage() {}
 
 func (x *LeaseRoundAck) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1334,7 @@ func (x *LeaseRoundAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRoundAck.ProtoReflect.Descriptor instead.
 func (*LeaseRoundAck) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaseRoundAck) GetTerm() uint64 {
@@ -1402,7 +1365,7 @@ type LeaseSurvey struct {
 
 func (x *LeaseSurvey) Reset() {
 	*x = LeaseSurvey{}
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1377,7 @@ func (x *LeaseSurvey) String() string {
 func (*LeaseSurvey) ProtoMessage() {}
 
 func (x *LeaseSurvey) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1390,7 @@ func (x *LeaseSurvey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSurvey.ProtoReflect.Descriptor instead.
 func (*LeaseSurvey) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{17}
+	return file_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaseSurvey) GetId() *RequestID {
@@ -1472,7 +1435,7 @@ type LeaseTable struct {
 
 func (x *LeaseTable) Reset() {
 	*x = LeaseTable{}
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1447,7 @@ func (x *LeaseTable) String() string {
 func (*LeaseTable) ProtoMessage() {}
 
 func (x *LeaseTable) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1460,7 @@ func (x *LeaseTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseTable.ProtoReflect.Descriptor instead.
 func (*LeaseTable) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{18}
+	return file_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LeaseTable) GetId() *RequestID {
@@ -1563,12 +1526,11 @@ const file_peer_proto_rawDesc = "" +
 	"\tRequestID\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\x06R\x06member\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x18\n" +
-	"\acounter\x18\x03 \x01(\x04R\acounter\"@\n" +
-	"\aForward\x125\n" +
-	"\bcommands\x18\x01 \x03(\v2\x19.quorumkv.peer.v1.CommandR\bcommands\"P\n" +
-	"\aCommand\x12+\n" +
-	"\x02id\x18\x01 \x01(\v2\x1b.quorumkv.peer.v1.RequestIDR\x02id\x12\x18\n" +
-	"\arequest\x18\x02 \x01(\fR\arequest\"\xb8\x01\n" +
+	"\acounter\x18\x03 \x01(\x04R\acounter\"]\n" +
+	"\aForward\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\bcounters\x18\x03 \x03(\x04R\bcounters\x12\x1a\n" +
+	"\brequests\x18\x04 \x03(\fR\brequestsJ\x04\b\x01\x10\x02\"\xb8\x01\n" +
 	"\x0eForwardRefused\x12-\n" +
 	"\x03ids\x18\x01 \x03(\v2\x1b.quorumkv.peer.v1.RequestIDR\x03ids\x12?\n" +
 	"\x06reason\x18\x02 \x01(\x0e2'.quorumkv.peer.v1.ForwardRefused.ReasonR\x06reason\"6\n" +
@@ -1666,7 +1628,7 @@ func file_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_peer_proto_goTypes = []any{
 	(ForwardRefused_Reason)(0), // 0: quorumkv.peer.v1.ForwardRefused.Reason
 	(LogPiece_Source)(0),       // 1: quorumkv.peer.v1.LogPiece.Source
@@ -1676,60 +1638,57 @@ var file_peer_proto_goTypes = []any{
 	(*Message)(nil),            // 5: quorumkv.peer.v1.Message
 	(*RequestID)(nil),          // 6: quorumkv.peer.v1.RequestID
 	(*Forward)(nil),            // 7: quorumkv.peer.v1.Forward
-	(*Command)(nil),            // 8: quorumkv.peer.v1.Command
-	(*ForwardRefused)(nil),     // 9: quorumkv.peer.v1.ForwardRefused
-	(*SnapshotFetch)(nil),      // 10: quorumkv.peer.v1.SnapshotFetch
-	(*SnapshotChunk)(nil),      // 11: quorumkv.peer.v1.SnapshotChunk
-	(*SnapshotFailed)(nil),     // 12: quorumkv.peer.v1.SnapshotFailed
-	(*LogFetch)(nil),           // 13: quorumkv.peer.v1.LogFetch
-	(*LogPiece)(nil),           // 14: quorumkv.peer.v1.LogPiece
-	(*LeaseRenew)(nil),         // 15: quorumkv.peer.v1.LeaseRenew
-	(*LeaseRenewed)(nil),       // 16: quorumkv.peer.v1.LeaseRenewed
-	(*LeaseRound)(nil),         // 17: quorumkv.peer.v1.LeaseRound
-	(*LeaseRoundAck)(nil),      // 18: quorumkv.peer.v1.LeaseRoundAck
-	(*LeaseSurvey)(nil),        // 19: quorumkv.peer.v1.LeaseSurvey
-	(*LeaseTable)(nil),         // 20: quorumkv.peer.v1.LeaseTable
-	(*raftpb.Message)(nil),     // 21: raftpb.Message
-	(*raftpb.ConfState)(nil),   // 22: raftpb.ConfState
-	(*raftpb.Entry)(nil),       // 23: raftpb.Entry
+	(*ForwardRefused)(nil),     // 8: quorumkv.peer.v1.ForwardRefused
+	(*SnapshotFetch)(nil),      // 9: quorumkv.peer.v1.SnapshotFetch
+	(*SnapshotChunk)(nil),      // 10: quorumkv.peer.v1.SnapshotChunk
+	(*SnapshotFailed)(nil),     // 11: quorumkv.peer.v1.SnapshotFailed
+	(*LogFetch)(nil),           // 12: quorumkv.peer.v1.LogFetch
+	(*LogPiece)(nil),           // 13: quorumkv.peer.v1.LogPiece
+	(*LeaseRenew)(nil),         // 14: quorumkv.peer.v1.LeaseRenew
+	(*LeaseRenewed)(nil),       // 15: quorumkv.peer.v1.LeaseRenewed
+	(*LeaseRound)(nil),         // 16: quorumkv.peer.v1.LeaseRound
+	(*LeaseRoundAck)(nil),      // 17: quorumkv.peer.v1.LeaseRoundAck
+	(*LeaseSurvey)(nil),        // 18: quorumkv.peer.v1.LeaseSurvey
+	(*LeaseTable)(nil),         // 19: quorumkv.peer.v1.LeaseTable
+	(*raftpb.Message)(nil),     // 20: raftpb.Message
+	(*raftpb.ConfState)(nil),   // 21: raftpb.ConfState
+	(*raftpb.Entry)(nil),       // 22: raftpb.Entry
 }
 var file_peer_proto_depIdxs = []int32{
-	21, // 0: quorumkv.peer.v1.Message.raft:type_name -> raftpb.Message
+	20, // 0: quorumkv.peer.v1.Message.raft:type_name -> raftpb.Message
 	7,  // 1: quorumkv.peer.v1.Message.forward:type_name -> quorumkv.peer.v1.Forward
-	9,  // 2: quorumkv.peer.v1.Message.forward_refused:type_name -> quorumkv.peer.v1.ForwardRefused
-	10, // 3: quorumkv.peer.v1.Message.snapshot_fetch:type_name -> quorumkv.peer.v1.SnapshotFetch
-	11, // 4: quorumkv.peer.v1.Message.snapshot_chunk:type_name -> quorumkv.peer.v1.SnapshotChunk
-	12, // 5: quorumkv.peer.v1.Message.snapshot_failed:type_name -> quorumkv.peer.v1.SnapshotFailed
-	15, // 6: quorumkv.peer.v1.Message.lease_renew:type_name -> quorumkv.peer.v1.LeaseRenew
-	16, // 7: quorumkv.peer.v1.Message.lease_renewed:type_name -> quorumkv.peer.v1.LeaseRenewed
-	17, // 8: quorumkv.peer.v1.Message.lease_round:type_name -> quorumkv.peer.v1.LeaseRound
-	18, // 9: quorumkv.peer.v1.Message.lease_round_ack:type_name -> quorumkv.peer.v1.LeaseRoundAck
-	19, // 10: quorumkv.peer.v1.Message.lease_survey:type_name -> quorumkv.peer.v1.LeaseSurvey
-	20, // 11: quorumkv.peer.v1.Message.lease_table:type_name -> quorumkv.peer.v1.LeaseTable
-	13, // 12: quorumkv.peer.v1.Message.log_fetch:type_name -> quorumkv.peer.v1.LogFetch
-	14, // 13: quorumkv.peer.v1.Message.log_piece:type_name -> quorumkv.peer.v1.LogPiece
-	8,  // 14: quorumkv.peer.v1.Forward.commands:type_name -> quorumkv.peer.v1.Command
-	6,  // 15: quorumkv.peer.v1.Command.id:type_name -> quorumkv.peer.v1.RequestID
-	6,  // 16: quorumkv.peer.v1.ForwardRefused.ids:type_name -> quorumkv.peer.v1.RequestID
-	0,  // 17: quorumkv.peer.v1.ForwardRefused.reason:type_name -> quorumkv.peer.v1.ForwardRefused.Reason
-	22, // 18: quorumkv.peer.v1.SnapshotChunk.conf_state:type_name -> raftpb.ConfState
-	6,  // 19: quorumkv.peer.v1.LogFetch.id:type_name -> quorumkv.peer.v1.RequestID
-	6,  // 20: quorumkv.peer.v1.LogPiece.id:type_name -> quorumkv.peer.v1.RequestID
-	1,  // 21: quorumkv.peer.v1.LogPiece.source:type_name -> quorumkv.peer.v1.LogPiece.Source
-	23, // 22: quorumkv.peer.v1.LogPiece.entries:type_name -> raftpb.Entry
-	6,  // 23: quorumkv.peer.v1.LeaseRenew.id:type_name -> quorumkv.peer.v1.RequestID
-	6,  // 24: quorumkv.peer.v1.LeaseRenewed.id:type_name -> quorumkv.peer.v1.RequestID
-	6,  // 25: quorumkv.peer.v1.LeaseSurvey.id:type_name -> quorumkv.peer.v1.RequestID
-	6,  // 26: quorumkv.peer.v1.LeaseTable.id:type_name -> quorumkv.peer.v1.RequestID
-	5,  // 27: quorumkv.peer.v1.Peer.Messages:input_type -> quorumkv.peer.v1.Message
-	3,  // 28: quorumkv.peer.v1.Peer.Ping:input_type -> quorumkv.peer.v1.PingRequest
-	2,  // 29: quorumkv.peer.v1.Peer.Messages:output_type -> quorumkv.peer.v1.MessagesClosed
-	4,  // 30: quorumkv.peer.v1.Peer.Ping:output_type -> quorumkv.peer.v1.PingResponse
-	29, // [29:31] is the sub-list for method output_type
-	27, // [27:29] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	8,  // 2: quorumkv.peer.v1.Message.forward_refused:type_name -> quorumkv.peer.v1.ForwardRefused
+	9,  // 3: quorumkv.peer.v1.Message.snapshot_fetch:type_name -> quorumkv.peer.v1.SnapshotFetch
+	10, // 4: quorumkv.peer.v1.Message.snapshot_chunk:type_name -> quorumkv.peer.v1.SnapshotChunk
+	11, // 5: quorumkv.peer.v1.Message.snapshot_failed:type_name -> quorumkv.peer.v1.SnapshotFailed
+	14, // 6: quorumkv.peer.v1.Message.lease_renew:type_name -> quorumkv.peer.v1.LeaseRenew
+	15, // 7: quorumkv.peer.v1.Message.lease_renewed:type_name -> quorumkv.peer.v1.LeaseRenewed
+	16, // 8: quorumkv.peer.v1.Message.lease_round:type_name -> quorumkv.peer.v1.LeaseRound
+	17, // 9: quorumkv.peer.v1.Message.lease_round_ack:type_name -> quorumkv.peer.v1.LeaseRoundAck
+	18, // 10: quorumkv.peer.v1.Message.lease_survey:type_name -> quorumkv.peer.v1.LeaseSurvey
+	19, // 11: quorumkv.peer.v1.Message.lease_table:type_name -> quorumkv.peer.v1.LeaseTable
+	12, // 12: quorumkv.peer.v1.Message.log_fetch:type_name -> quorumkv.peer.v1.LogFetch
+	13, // 13: quorumkv.peer.v1.Message.log_piece:type_name -> quorumkv.peer.v1.LogPiece
+	6,  // 14: quorumkv.peer.v1.ForwardRefused.ids:type_name -> quorumkv.peer.v1.RequestID
+	0,  // 15: quorumkv.peer.v1.ForwardRefused.reason:type_name -> quorumkv.peer.v1.ForwardRefused.Reason
+	21, // 16: quorumkv.peer.v1.SnapshotChunk.conf_state:type_name -> raftpb.ConfState
+	6,  // 17: quorumkv.peer.v1.LogFetch.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 18: quorumkv.peer.v1.LogPiece.id:type_name -> quorumkv.peer.v1.RequestID
+	1,  // 19: quorumkv.peer.v1.LogPiece.source:type_name -> quorumkv.peer.v1.LogPiece.Source
+	22, // 20: quorumkv.peer.v1.LogPiece.entries:type_name -> raftpb.Entry
+	6,  // 21: quorumkv.peer.v1.LeaseRenew.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 22: quorumkv.peer.v1.LeaseRenewed.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 23: quorumkv.peer.v1.LeaseSurvey.id:type_name -> quorumkv.peer.v1.RequestID
+	6,  // 24: quorumkv.peer.v1.LeaseTable.id:type_name -> quorumkv.peer.v1.RequestID
+	5,  // 25: quorumkv.peer.v1.Peer.Messages:input_type -> quorumkv.peer.v1.Message
+	3,  // 26: quorumkv.peer.v1.Peer.Ping:input_type -> quorumkv.peer.v1.PingRequest
+	2,  // 27: quorumkv.peer.v1.Peer.Messages:output_type -> quorumkv.peer.v1.MessagesClosed
+	4,  // 28: quorumkv.peer.v1.Peer.Ping:output_type -> quorumkv.peer.v1.PingResponse
+	27, // [27:29] is the sub-list for method output_type
+	25, // [25:27] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1759,7 +1718,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

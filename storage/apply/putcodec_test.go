@@ -16,6 +16,21 @@ var putRequests = []*pb.PutRequest{
 	{Key: []byte("k"), IgnoreValue: true, IgnoreLease: true},
 }
 
+// TestEncodePut: what EncodePut writes is what the library does, and nothing that a client sent is lost.
+func TestEncodePut(t *testing.T) {
+	extended := &pb.PutRequest{Key: []byte("k")}
+	extended.ProtoReflect().SetUnknown([]byte{15 << 3, 1})
+	for _, put := range append([]*pb.PutRequest{{}, {Value: []byte("v")}, extended}, putRequests...) {
+		got, err := EncodePut(put)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := mustMarshal(&pb.InternalRaftRequest{Put: put}); !bytes.Equal(got, want) {
+			t.Errorf("%v: got %x, want %x", put, got, want)
+		}
+	}
+}
+
 func TestDecodePut(t *testing.T) {
 	for _, want := range putRequests {
 		var got pb.PutRequest

@@ -1,0 +1,120 @@
+package apply
+
+import (
+	"encoding/binary"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Protobuf tags (field number << 3 | wire type, which is 0 for a number) of a put in an InternalRaftRequest, and of a
+// PutRequest's fields.
+const (
+	tagRequestPut     = 4<<3 | 2
+	tagPutKey         = 1<<3 | 2
+	tagPutValue       = 2<<3 | 2
+	tagPutLease       = 3 << 3
+	tagPutPrevKV      = 4 << 3
+	tagPutIgnoreValue = 5 << 3
+	tagPutIgnoreLease = 6 << 3
+)
+
+// EncodePut returns the InternalRaftRequest that is put and nothing else, as the protobuf library encodes it. It is at hand
+// for what most commands are.
+func EncodePut(put *pb.PutRequest) ([]byte, error) {
+	if len(put.ProtoReflect().GetUnknown()) > 0 {
+		return proto.Marshal(&pb.InternalRaftRequest{Put: put})
+	}
+	size := bytesFieldSize(put.Key) + bytesFieldSize(put.Value) + numberFieldSize(uint64(put.Lease)) +
+		numberFieldSize(number(put.PrevKv)) + numberFieldSize(number(put.IgnoreValue)) + numberFieldSize(number(put.IgnoreLease))
+	b := make([]byte, 0, 1+uvarintSize(uint64(size))+size)
+	b = append(b, tagRequestPut)
+	b = binary.AppendUvarint(b, uint64(size))
+	b = appendBytesField(b, tagPutKey, put.Key)
+	b = appendBytesField(b, tagPutValue, put.Value)
+	b = appendNumberField(b, tagPutLease, uint64(put.Lease))
+	b = appendNumberField(b, tagPutPrevKV, number(put.PrevKv))
+	b = appendNumberField(b, tagPutIgnoreValue, number(put.IgnoreValue))
+	return appendNumberField(b, tagPutIgnoreLease, number(put.IgnoreLease)), nil
+}
+
+// A field that has its zero value is left out.
+
+func bytesFieldSize(v []byte) int {
+	if len(v) == 0 {
+		return 0
+	}
+	return 1 + uvarintSize(uint64(len(v))) + len(v)
+}
+
+func numberFieldSize(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + uvarintSize(v)
+}
+
+func appendBytesField(b []byte, tag byte, v []byte) []byte {
+	if len(v) == 0 {
+		return b
+	}
+	return append(binary.AppendUvarint(append(b, tag), uint64(len(v))), v...)
+}
+
+func appendNumberField(b []byte, tag byte, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return binary.AppendUvarint(append(b, tag), v)
+}
+
+func number(v bool) uint64 {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+// decodePut fills put, which must be zero, from an encoded InternalRaftRequest that is a put and nothing else; key and value
+// alias request. It reports false, and leaves the request to the protobuf library, when there is anything in it that it does
+// not know: what it accepts means the same to both. Most commands are puts, and nothing of them is copied this way.
+func decodePut(request []byte, put *pb.PutRequest) bool {
+	if len(request) == 0 || request[0] != tagRequestPut {
+		return false
+	}
+	size, n := binary.Uvarint(request[1:])
+	if n <= 0 || size != uint64(len(request)-1-n) {
+		return false
+	}
+	for rest := request[1+n:]; len(rest) > 0; {
+		tag := rest[0]
+		v, n := binary.Uvarint(rest[1:])
+		if n <= 0 {
+			return false
+		}
+		rest = rest[1+n:]
+		switch tag {
+		case tagPutKey, tagPutValue:
+			if v == 0 || v > uint64(len(rest)) {
+				return false
+			}
+			if tag == tagPutKey {
+				put.Key = rest[:v:v]
+			} else {
+				put.Value = rest[:v:v]
+			}
+			rest = rest[v:]
+		case tagPutLease:
+			put.Lease = int64(v)
+		case tagPutPrevKV:
+			put.PrevKv = v != 0
+		case tagPutIgnoreValue:
+			put.IgnoreValue = v != 0
+		case tagPutIgnoreLease:
+			put.IgnoreLease = v != 0
+		default:
+			return false
+		}
+	}
+	return true
+}
