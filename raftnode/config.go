@@ -41,7 +41,7 @@ type Config struct {
 	// CatchUpEntries stay in the log for slow followers; one that is further behind gets a snapshot. Default 5,000.
 	CatchUpEntries uint64
 	// LogBytes is the memory that the log's entries may take, whatever their number, while all members that are there have
-	// them. Default 32 MiB. Higher: a member that was away longer catches up without a snapshot.
+	// them. Default 16 MiB. Higher: a member that was away longer catches up without a snapshot.
 	LogBytes uint64
 	// MaxLogBytes bounds that memory also while a member is behind, or away for less than 5 min. Default 256 MiB, at least
 	// LogBytes.
@@ -121,7 +121,7 @@ const (
 	defaultCatchUpEntries  = 5_000
 	defaultCheckInterval   = 30 * time.Second
 	defaultCheckEntries    = 10_000
-	defaultLogBytes        = 32 << 20
+	defaultLogBytes        = 16 << 20
 	defaultMaxLogBytes     = 256 << 20
 	defaultSegmentBytes    = 64 << 20
 	defaultScrubRate       = 8 << 20

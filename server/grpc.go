@@ -84,7 +84,7 @@ func (a *api) serverOptions(methods methodTable) []grpc.ServerOption {
 }
 
 func (a *api) registerServices(s *grpc.Server) {
-	pb.RegisterKVServer(s, &kvServer{api: a})
+	s.RegisterService(kvService(), &kvServer{api: a})
 	pb.RegisterLeaseServer(s, &leaseServer{api: a})
 	pb.RegisterWatchServer(s, a.watches)
 	pb.RegisterClusterServer(s, &clusterServer{api: a})

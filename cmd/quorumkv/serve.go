@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/quorumkv/quorumkv/internal/heapbound"
 	"github.com/quorumkv/quorumkv/server"
 	"github.com/spf13/pflag"
 )
@@ -51,6 +52,7 @@ func runServer(flags *pflag.FlagSet, environ []string) error {
 	for _, w := range warnings {
 		logs.Warn(w)
 	}
+	heapbound.Set()
 	if cfg.EnablePprof {
 		runtime.SetBlockProfileRate(int(blockSampling))
 		runtime.SetMutexProfileFraction(mutexSampling)

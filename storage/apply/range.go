@@ -42,6 +42,24 @@ func Range(r mvcc.Reader, req *pb.RangeRequest) (*pb.RangeResponse, error) {
 	return resp, nil
 }
 
+// IsPlain tells whether the answer to a range has its pairs as they are stored, in key order, and all up to the limit.
+func IsPlain(req *pb.RangeRequest) bool {
+	return !req.GetCountOnly() && !req.GetKeysOnly() && !filters(req) &&
+		req.GetSortTarget() == pb.RangeRequest_KEY && req.GetSortOrder() != pb.RangeRequest_DESCEND
+}
+
+// RangeEncoded answers a plain range with pairs that are encoded already; see mvcc.View.RangeEncoded for place. The rest is
+// what Range says.
+func RangeEncoded(v *mvcc.View, req *pb.RangeRequest, place func(size int) []byte) (more bool, count int64, err error) {
+	limit := max(0, req.GetLimit())
+	n, err := v.RangeEncoded(req.GetKey(), req.GetRangeEnd(), mvcc.RangeOptions{
+		Revision: req.GetRevision(),
+		Limit:    int(min(limit, math.MaxInt)),
+	}, place)
+	count = int64(n)
+	return limit > 0 && count > limit, count, err
+}
+
 // fetchLimit returns how many pairs the store has to find. The one beyond the client's limit tells whether there are
 // more. An explicit order or a filter needs them all. Order NONE with a target does not: the cut comes first, in key
 // order, and what it leaves, the extra pair included, is sorted then. Clients can see that, so it stays as in etcd.

@@ -60,6 +60,9 @@ func TestFlippedByteOfARow(t *testing.T) {
 			if _, err := v.Range([]byte{0}, []byte{0}, RangeOptions{}); !errors.Is(err, backend.ErrDamaged) {
 				t.Fatalf("byte %d: range of all gives %v", i, err)
 			}
+			if _, err := v.RangeEncoded([]byte("key"), nil, RangeOptions{}, newPlace); !errors.Is(err, backend.ErrDamaged) {
+				t.Fatalf("byte %d: encoded range gives %v", i, err)
+			}
 			if h, err := v.HashKV(0); !errors.Is(err, backend.ErrDamaged) && i >= len(rowKey) {
 				t.Fatalf("byte %d: hash gives %v, %v", i, h, err)
 			}

@@ -23,7 +23,9 @@ type row struct {
 }
 
 func newRow(r Revision, size int, tombstone bool) row {
-	invariant.Check(r.Sub <= maxSub && size <= maxRowBytes, "row %v of %d bytes does not fit the index", r, size)
+	if r.Sub > maxSub || size > maxRowBytes { // asked here: what is handed to Check is allocated, once per change
+		invariant.Check(false, "row %v of %d bytes does not fit the index", r, size)
+	}
 	w := row{main: r.Main, sub: uint32(r.Sub), size: uint32(size)}
 	if tombstone {
 		w.size |= tombstoneBit

@@ -153,10 +153,15 @@ func rowChecksum(rowKey, value []byte) uint32 {
 
 // openRowValue verifies a stored row and returns etcd's bytes.
 func openRowValue(rowKey, stored []byte) ([]byte, error) {
-	n := len(stored) - checksumBytes
-	if n < 0 || stored[n] != tagChecksum ||
-		binary.LittleEndian.Uint32(stored[n+1:]) != rowChecksum(rowKey, stored[:n]) {
-		return nil, fmt.Errorf("row %x, %d bytes: checksum: %w", rowKey, len(stored), backend.ErrDamaged)
+	n := max(0, len(stored)-checksumBytes)
+	return stored[:n:n], verifyRow(rowKey, stored[:n], stored[n:])
+}
+
+// verifyRow compares a row with its checksum as it is stored.
+func verifyRow(rowKey, value, checksum []byte) error {
+	if len(checksum) != checksumBytes || checksum[0] != tagChecksum ||
+		binary.LittleEndian.Uint32(checksum[1:]) != rowChecksum(rowKey, value) {
+		return fmt.Errorf("row %x, %d bytes: checksum: %w", rowKey, len(value)+len(checksum), backend.ErrDamaged)
 	}
-	return stored[:n:n], nil
+	return nil
 }

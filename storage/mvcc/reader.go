@@ -37,33 +37,46 @@ func (r *reader) Revision() int64        { return r.revision }
 func (r *reader) CompactRevision() int64 { return r.compact }
 
 func (r *reader) Range(key, end []byte, o RangeOptions) (RangeResult, error) {
+	var p pick
+	count, err := r.walk(key, end, o, func(key string, w row) { p.add(r, key, w) })
+	if err == nil {
+		err = r.fetch(&p)
+	}
+	if err != nil {
+		return RangeResult{}, r.rangeError(o, err)
+	}
+	return RangeResult{KVs: p.kvs, Count: count}, nil
+}
+
+// walk calls add for the rows of a range that are wanted, in order of their keys, and counts all.
+func (r *reader) walk(key, end []byte, o RangeOptions, add func(key string, w row)) (count int, err error) {
 	rev := o.Revision
 	switch {
 	case rev > r.revision:
-		return RangeResult{}, ErrFutureRevision
+		return 0, ErrFutureRevision
 	case rev <= 0:
 		rev = r.revision
 	case rev < r.compact:
-		return RangeResult{}, ErrCompacted
+		return 0, ErrCompacted
 	}
-	var p pick
-	var count int
 	switch {
 	case len(end) == 0:
-		count = r.pickKey(&p, key, rev, o)
+		count = r.pickKey(key, rev, o, add)
 	case rev >= r.shape:
-		count = r.pickLive(&p, newSpan(key, end), rev, o)
+		count = r.pickLive(newSpan(key, end), rev, o, add)
 	default:
-		count = r.pickPast(&p, newSpan(key, end), rev, o)
+		count = r.pickPast(newSpan(key, end), rev, o, add)
 	}
-	if err := r.fetch(&p); err != nil {
-		if errors.Is(err, ErrStaleView) && o.Revision > 0 && !errors.Is(err, backend.ErrClosed) {
-			// A row that the state at rev needs is removed only by a compaction above rev.
-			err = ErrCompacted
-		}
-		return RangeResult{}, err
+	return count, nil
+}
+
+// rangeError puts an error of a range in the terms of who asked for it.
+func (r *reader) rangeError(o RangeOptions, err error) error {
+	if errors.Is(err, ErrStaleView) && o.Revision > 0 && !errors.Is(err, backend.ErrClosed) {
+		// A row that the state at that revision needs is removed only by a compaction above it.
+		return ErrCompacted
 	}
-	return RangeResult{KVs: p.kvs, Count: count}, nil
+	return err
 }
 
 // pick is a growing answer: pairs found, and the places left for those that must be read from bbolt.
@@ -75,7 +88,7 @@ type pick struct {
 type coldRow struct {
 	row
 	key string
-	to  int // position in kvs
+	to  int // position in kvs, or among the places
 }
 
 // add appends the pair of a row of a key.
@@ -85,15 +98,18 @@ func (p *pick) add(r *reader, key string, w row) {
 		p.kvs = append(p.kvs, nil)
 		return
 	}
-	p.kvs = append(p.kvs, r.overlay[r.overlayIndex(w.revision())].KV)
+	p.kvs = append(p.kvs, r.recent(w))
 }
+
+// recent returns the pair of a row in the overlay.
+func (r *reader) recent(w row) *mvccpb.KeyValue { return r.overlay[r.overlayIndex(w.revision())].KV }
 
 // overlayIndex finds a revision in the overlay; one that it does not hold would have its place there.
 func (r *reader) overlayIndex(rev Revision) int {
 	return sort.Search(len(r.overlay), func(i int) bool { return r.overlay[i].Rev.Compare(rev) >= 0 })
 }
 
-func (r *reader) pickKey(p *pick, key []byte, rev int64, o RangeOptions) int {
+func (r *reader) pickKey(key []byte, rev int64, o RangeOptions, add func(key string, w row)) int {
 	e := r.index.get(alias(key))
 	if e.it == nil {
 		return 0
@@ -103,14 +119,14 @@ func (r *reader) pickKey(p *pick, key []byte, rev int64, o RangeOptions) int {
 		return 0
 	}
 	if !o.CountOnly {
-		p.add(r, e.key, w)
+		add(e.key, w)
 	}
 	return 1
 }
 
 // pickLive answers for a revision at which exactly the live keys have a pair: it stops at the limit and counts the rest
 // by position.
-func (r *reader) pickLive(p *pick, s span, rev int64, o RangeOptions) int {
+func (r *reader) pickLive(s span, rev int64, o RangeOptions, add func(key string, w row)) int {
 	stop := o.Limit
 	if o.CountOnly {
 		stop = countAhead
@@ -123,7 +139,7 @@ func (r *reader) pickLive(p *pick, s span, rev int64, o RangeOptions) int {
 		}
 		if !o.CountOnly {
 			w, _ := e.it.at(rev)
-			p.add(r, e.key, w)
+			add(e.key, w)
 		}
 		return true
 	})
@@ -134,7 +150,7 @@ func (r *reader) pickLive(p *pick, s span, rev int64, o RangeOptions) int {
 }
 
 // pickPast answers for any revision. The count makes it visit the whole range.
-func (r *reader) pickPast(p *pick, s span, rev int64, o RangeOptions) int {
+func (r *reader) pickPast(s span, rev int64, o RangeOptions, add func(key string, w row)) int {
 	count := 0
 	r.index.ascend(s, func(e entry) bool {
 		w, ok := e.it.at(rev)
@@ -143,7 +159,7 @@ func (r *reader) pickPast(p *pick, s span, rev int64, o RangeOptions) int {
 		}
 		count++
 		if !o.CountOnly && (o.Limit <= 0 || count <= o.Limit) {
-			p.add(r, e.key, w)
+			add(e.key, w)
 		}
 		return true
 	})
@@ -170,6 +186,33 @@ func (r *reader) fetch(p *pick) error {
 // only after its transaction has ended.
 func (r *reader) fetchSlice(kvs []*mvccpb.KeyValue, rows []coldRow, size int) error {
 	block := make([]byte, 0, size)
+	err := r.stored(rows, func(_ *coldRow, k, v []byte) {
+		block = append(block, k...)
+		block = append(block, v...)
+	})
+	if err != nil {
+		return err
+	}
+	pairs := make([]mvccpb.KeyValue, len(rows))
+	for i := range rows {
+		w, kv := &rows[i], &pairs[i]
+		stored := block[:w.bytes():w.bytes()]
+		block = block[w.bytes():]
+		value, err := openRowValue(stored[:revisionBytes], stored[revisionBytes:])
+		if err != nil {
+			return err
+		}
+		if err := w.decode(value, kv); err != nil {
+			return err
+		}
+		kvs[w.to] = kv
+	}
+	return nil
+}
+
+// stored calls f with the key and the value of rows as they are in bbolt, of the size that the index says. Both are valid
+// only until f returns.
+func (r *reader) stored(rows []coldRow, f func(w *coldRow, k, v []byte)) error {
 	err := r.db.Read(func(tx *bbolt.Tx) error {
 		cursor := tx.Bucket(backend.Key).Cursor()
 		var key []byte
@@ -184,31 +227,21 @@ func (r *reader) fetchSlice(kvs []*mvccpb.KeyValue, rows []coldRow, size int) er
 				return fmt.Errorf("row %v has %d bytes instead of %d: %w", w.revision(), len(k)+len(v), w.bytes(),
 					backend.ErrDamaged)
 			}
-			block = append(block, k...)
-			block = append(block, v...)
+			f(w, k, v)
 		}
 		return nil
 	})
-	if err != nil {
-		return readError(err)
+	return readError(err)
+}
+
+// decode fills kv, which must be zero, from a row's verified value, which has to be that of the key.
+func (w *coldRow) decode(value []byte, kv *mvccpb.KeyValue) error {
+	if err := decodeKeyValue(value, kv); err != nil {
+		return err
 	}
-	pairs := make([]mvccpb.KeyValue, len(rows))
-	for i := range rows {
-		w, kv := &rows[i], &pairs[i]
-		stored := block[:w.bytes():w.bytes()]
-		block = block[w.bytes():]
-		value, err := openRowValue(stored[:revisionBytes], stored[revisionBytes:])
-		if err != nil {
-			return err
-		}
-		if err := decodeKeyValue(value, kv); err != nil {
-			return err
-		}
-		if string(kv.Key) != w.key || kv.ModRevision != w.main {
-			return fmt.Errorf("row %v holds key %q at revision %d instead of %q: %w", w.revision(), kv.Key,
-				kv.ModRevision, w.key, backend.ErrDamaged)
-		}
-		kvs[w.to] = kv
+	if string(kv.Key) != w.key || kv.ModRevision != w.main {
+		return fmt.Errorf("row %v holds key %q at revision %d instead of %q: %w", w.revision(), kv.Key,
+			kv.ModRevision, w.key, backend.ErrDamaged)
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ const (
 // Open reads the store that db holds and builds its index. Every row is verified on the way.
 func Open(db *backend.DB, recent Recent) (*Store, error) {
 	s := &Store{db: db, recent: recent.withDefaults()}
+	s.index.live.loading = true
 	err := db.Read(func(tx *bbolt.Tx) error {
 		if err := s.readMeta(tx); err != nil {
 			return err
@@ -38,6 +39,7 @@ func Open(db *backend.DB, recent Recent) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open key space: %w", err)
 	}
+	s.index.live.loaded()
 	s.base = s.revision
 	s.garbageBytes = s.garbage.totalAt(s.compact)
 	return s, nil
@@ -147,38 +149,44 @@ func (s *Store) readRows(tx *bbolt.Tx) error {
 	return nil
 }
 
-// restoreRow adds one row to the history of its key, of which it returns the index's own copy. Nobody has seen the items
-// yet, so they are changed in place.
+// restoreRow adds one row to the history of its key, of which it returns the index's own copy.
 func (s *Store) restoreRow(w row, kv *mvccpb.KeyValue) (key string, err error) {
-	e := s.index.get(alias(kv.Key))
-	it := e.it
-	if !continues(it, w, kv) {
-		return "", fmt.Errorf("row %v of key %q does not follow the one before: %w", w.revision(), kv.Key,
-			backend.ErrDamaged)
+	it := &item{newest: w, created: kv.CreateRevision, version: kv.Version, lease: kv.Lease}
+	if w.tombstone() {
+		return s.restoreTombstone(w, kv, it)
 	}
-	if it == nil {
+	was := s.index.put(alias(kv.Key), it)
+	if !continues(was.it, w, kv) {
+		return "", outOfOrder(w, kv)
+	}
+	if was.it == nil || was.it.version == 0 {
 		s.shape = w.main
-		it = &item{newest: w, created: kv.CreateRevision, version: kv.Version, lease: kv.Lease}
-		if w.tombstone() {
-			return s.index.dead.set(alias(kv.Key), it, false).key, nil
-		}
-		return s.index.live.set(alias(kv.Key), it, false).key, nil
+	} else {
+		s.garbage.push(w.main, was.key, was.it.newest.bytes())
 	}
-	alive := it.version > 0
-	if alive {
-		s.garbage.push(w.main, e.key, it.newest.bytes())
+	if was.it != nil {
+		it.past = was.it.all()
 	}
-	it.past, it.newest = it.all(), w
-	it.created, it.version, it.lease = kv.CreateRevision, kv.Version, kv.Lease
-	if alive == w.tombstone() { // it changes trees
-		s.shape = w.main
-		if alive {
-			s.index.bury(e.key, it)
-		} else {
-			s.index.put(e.key, it)
-		}
+	return was.key, nil
+}
+
+// restoreTombstone is restoreRow for the end of a key.
+func (s *Store) restoreTombstone(w row, kv *mvccpb.KeyValue, it *item) (key string, err error) {
+	was := s.index.get(alias(kv.Key))
+	if !continues(was.it, w, kv) {
+		return "", outOfOrder(w, kv)
 	}
-	return e.key, nil
+	s.shape = w.main
+	if was.it == nil { // compacted at it
+		return s.index.dead.set(alias(kv.Key), it, false).key, nil
+	}
+	s.garbage.push(w.main, was.key, was.it.newest.bytes())
+	s.index.bury(was.key, was.it.buried(w))
+	return was.key, nil
+}
+
+func outOfOrder(w row, kv *mvccpb.KeyValue) error {
+	return fmt.Errorf("row %v of key %q does not follow the one before: %w", w.revision(), kv.Key, backend.ErrDamaged)
 }
 
 // continues reports whether a row may be the next one of a key, it being the history so far. The oldest row left by

@@ -21,6 +21,8 @@ type tree struct {
 	root *node
 	// generation counts the copies taken. Only nodes made since the last one may be changed; others are copied first.
 	generation uint64
+	// loading is set while very many keys come, one after the other: nodes have room for all that they may hold at once.
+	loading bool
 }
 
 type entry struct {
@@ -108,77 +110,103 @@ func (t *tree) set(key string, it *item, lasts bool) (was entry) {
 	if t.root == nil {
 		t.root = &node{generation: t.generation}
 	}
-	n, right, was := t.setIn(t.root, key, it, lasts)
+	n, parted, was := t.setIn(t.root, key, it, lasts)
 	t.root = n
-	if right != nil {
+	if parted.right != nil {
 		t.root = &node{
 			generation: t.generation,
-			entries:    []entry{n.takeLast()},
-			children:   []*node{n, right},
+			entries:    []entry{parted.middle},
+			children:   []*node{n, parted.right},
 		}
 		t.root.recount()
 	}
 	return was
 }
 
-// setIn is set below n. It returns the node to take n's place and, if that was split, its right neighbour; the entry to go
-// between the two is then the last of n, one too many for its children.
-func (t *tree) setIn(n *node, key string, it *item, lasts bool) (own, right *node, was entry) {
+// parted is what a node lost when it was split: its right neighbour, and the entry that goes between the two. The zero value
+// says that it was not.
+type parted struct {
+	middle entry
+	right  *node
+}
+
+// setIn is set below n. It returns the node to take n's place.
+func (t *tree) setIn(n *node, key string, it *item, lasts bool) (own *node, p parted, was entry) {
 	i, found := n.search(key)
 	own = t.own(n)
 	switch {
 	case found:
 		was = own.entries[i]
 		own.entries[i].it = it
-		return own, nil, was
+		return own, p, was
 	case own.children == nil:
 		if was.key = key; !lasts {
 			was.key = strings.Clone(key)
 		}
-		own.insert(i, entry{key: was.key, it: it})
 		own.count++
-	default:
-		var child, beside *node
-		child, beside, was = t.setIn(own.children[i], key, it, lasts)
-		own.children[i] = child
-		if was.it == nil {
-			own.count++
-		}
-		if beside == nil {
-			return own, nil, was
-		}
-		own.insert(i, child.takeLast())
-		own.children = slices.Insert(own.children, i+1, beside)
+		return own, t.insert(own, i, entry{key: was.key, it: it}), was
 	}
-	if len(own.entries) <= maxEntries {
-		return own, nil, was
+	child, below, was := t.setIn(own.children[i], key, it, lasts)
+	own.children[i] = child
+	if was.it == nil {
+		own.count++
 	}
-	at := len(own.entries) / 2
-	if i == maxEntries {
-		at = maxEntries - 1 // keys that come in order leave full nodes behind
+	if below.right != nil {
+		own.children = slices.Insert(own.children, i+1, below.right)
+		p = t.insert(own, i, below.middle)
 	}
-	return own, t.split(own, at), was
+	return own, p, was
 }
 
-// split moves what follows the entry at a position to a new node.
-func (t *tree) split(n *node, at int) *node {
-	right := &node{generation: t.generation, entries: withRoom(n.entries[at+1:])}
-	n.entries = withRoom(n.entries[:at+1])
+// insert adds an entry to a node that may be changed and has the child for it already, if it has any.
+func (t *tree) insert(n *node, i int, e entry) parted {
+	if len(n.entries) < maxEntries {
+		if len(n.entries) == cap(n.entries) {
+			n.entries = t.withRoom(n.entries)
+		}
+		n.entries = slices.Insert(n.entries, i, e)
+		return parted{}
+	}
+	var room [maxEntries + 1]entry
+	all := append(append(append(room[:0], n.entries[:i]...), e), n.entries[i:]...)
+	if i < maxEntries {
+		return t.split(n, all, len(all)/2)
+	}
+	// Keys that come in order leave full nodes behind. The next one will be full as well, and need not grow step by step.
+	p := t.split(n, all, maxEntries-1)
+	p.right.entries = append(make([]entry, 0, maxEntries), p.right.entries...)
+	return p
+}
+
+// split leaves to n what is before a position among all its entries, and moves what follows to a new node.
+func (t *tree) split(n *node, all []entry, at int) parted {
+	p := parted{middle: all[at], right: &node{generation: t.generation, entries: t.withRoom(all[at+1:])}}
+	n.entries = t.withRoom(all[:at])
 	if n.children != nil {
-		right.children = slices.Clone(n.children[at+1:])
+		p.right.children = slices.Clone(n.children[at+1:])
 		n.children = slices.Clone(n.children[:at+1])
 	}
-	right.recount()
-	return right
+	n.recount()
+	p.right.recount()
+	return p
 }
 
-// takeLast removes the last entry of a node that was just split.
-func (n *node) takeLast() entry {
-	last := len(n.entries) - 1
-	e := n.entries[last]
-	n.entries = slices.Delete(n.entries, last, last+1)
-	n.recount()
-	return e
+// loaded ends loading: no node keeps more room than usual.
+func (t *tree) loaded() {
+	t.loading = false
+	if t.root != nil {
+		t.fit(t.root)
+	}
+}
+
+// fit gives back what nodes do not need.
+func (t *tree) fit(n *node) {
+	if cap(n.entries) > roomFor(len(n.entries)) {
+		n.entries = t.withRoom(n.entries)
+	}
+	for _, c := range n.children {
+		t.fit(c)
+	}
 }
 
 // remove removes a key. It reports whether it was there.
@@ -227,18 +255,18 @@ func (t *tree) removeIn(n *node, key string) {
 func (t *tree) refill(n *node, i int) {
 	i = max(i, 1) // of the right one
 	left, right := t.own(n.children[i-1]), n.children[i]
-	left.entries = append(withRoom(left.entries), n.entries[i-1])
-	left.entries = append(left.entries, right.entries...)
+	all := append(append(slices.Clone(left.entries), n.entries[i-1]), right.entries...)
 	left.children = append(left.children, right.children...)
 	n.children[i-1] = left
-	if len(left.entries) <= maxEntries {
+	if len(all) <= maxEntries {
+		left.entries = t.withRoom(all)
+		left.recount()
 		n.entries = slices.Delete(n.entries, i-1, i)
 		n.children = slices.Delete(n.children, i, i+1)
-		left.recount()
 		return
 	}
-	n.children[i] = t.split(left, len(left.entries)/2)
-	n.entries[i-1] = left.takeLast()
+	p := t.split(left, all, len(all)/2)
+	n.entries[i-1], n.children[i] = p.middle, p.right
 }
 
 // own returns n if it may be changed, else a copy.
@@ -249,7 +277,7 @@ func (t *tree) own(n *node) *node {
 	return &node{
 		generation: t.generation,
 		count:      n.count,
-		entries:    withRoom(n.entries),
+		entries:    t.withRoom(n.entries),
 		children:   slices.Clone(n.children),
 	}
 }
@@ -261,18 +289,16 @@ func (n *node) recount() {
 	}
 }
 
-func (n *node) insert(i int, e entry) {
-	if len(n.entries) == cap(n.entries) {
-		n.entries = withRoom(n.entries)
+// withRoom copies entries to a place with room for a few more, while more may be in a node.
+func (t *tree) withRoom(entries []entry) []entry {
+	room := roomFor(len(entries))
+	if t.loading {
+		room = maxEntries
 	}
-	n.entries = slices.Insert(n.entries, i, e)
+	return append(make([]entry, 0, room), entries...)
 }
 
-// withRoom copies entries to a place with room for a few more, while more may be in a node.
-func withRoom(entries []entry) []entry {
-	room := min((len(entries)/roomStep+1)*roomStep, maxEntries)
-	return append(make([]entry, 0, max(room, len(entries))), entries...)
-}
+func roomFor(entries int) int { return min((entries/roomStep+1)*roomStep, maxEntries) }
 
 // cursor is a position among the keys of a tree that does not change.
 type cursor struct {

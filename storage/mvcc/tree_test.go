@@ -38,6 +38,7 @@ func testTree(t *testing.T, rng *rand.Rand) {
 	var tr tree
 	model := map[string]*item{}
 	keys := 1 + rng.IntN(5000)
+	tr.loading = rng.IntN(2) == 0
 	for range 60 {
 		start, step, removing := rng.IntN(keys), 1+rng.IntN(3)-2*rng.IntN(2), rng.IntN(2) == 0
 		scattered := rng.IntN(2) == 0
@@ -60,6 +61,12 @@ func testTree(t *testing.T, rng *rand.Rand) {
 			}
 			model[key] = it
 		}
+		if tr.loading {
+			tr.loaded()
+			if tr.root != nil {
+				fits(t, tr.root)
+			}
+		}
 		sameTree(t, &tr, model, rng, keys)
 		if rng.IntN(3) == 0 {
 			copies = append(copies, held{tr.copy(), maps.Clone(model)})
@@ -67,6 +74,17 @@ func testTree(t *testing.T, rng *rand.Rand) {
 	}
 	for _, c := range copies {
 		sameTree(t, &c.tree, c.model, rng, keys)
+	}
+}
+
+// fits checks that no node has more room than it is given when it grows.
+func fits(t *testing.T, n *node) {
+	t.Helper()
+	if len(n.entries) > 0 && cap(n.entries) > roomFor(len(n.entries)) {
+		t.Fatalf("a node with %d entries has room for %d", len(n.entries), cap(n.entries))
+	}
+	for _, c := range n.children {
+		fits(t, c)
 	}
 }
 
@@ -157,5 +175,14 @@ func TestTreeInOrder(t *testing.T) {
 	visit(tr.root)
 	if most := keys * 11 / 10; room > most {
 		t.Errorf("room for %d entries, want at most %d for %d keys", room, most, keys)
+	}
+}
+
+// A row of the index costs its place there and nothing else: what every put allocates besides, millions would hold.
+func TestRowsAllocateNothing(t *testing.T) {
+	var w row
+	rev, size := Revision{Main: 1 << 40, Sub: 1 << 20}, 1<<20
+	if n := testing.AllocsPerRun(100, func() { w = newRow(rev, size, false) }); n != 0 || w.revision() != rev {
+		t.Errorf("%v allocations for row %v", n, w)
 	}
 }

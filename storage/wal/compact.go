@@ -27,9 +27,9 @@ func (l *Log) Compact(index uint64) error {
 	return nil
 }
 
-// WantsNext says, once for each segment, that half of it is used: time for PrepareSegment.
+// WantsNext says, once for each segment, that half of it is used, or that it is a short one: time for PrepareSegment.
 func (l *Log) WantsNext() bool {
-	if l.wanted || l.off < l.size/2 {
+	if l.wanted || l.size >= l.cfg.SegmentBytes && l.off < l.size/2 {
 		return false
 	}
 	l.wanted = true

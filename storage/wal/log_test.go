@@ -159,6 +159,21 @@ func TestRecordLargerThanSegment(t *testing.T) {
 	}
 }
 
+// A start without a prepared file does not wait for a whole one, and asks for the next at once.
+func TestBootSegmentIsShort(t *testing.T) {
+	s := newScripted(t)
+	s.cfg.SegmentBytes = 2 * bootSegmentBytes
+	s.reopen(1)
+	if s.log.size != bootSegmentBytes || !s.log.WantsNext() {
+		t.Fatalf("a boot's segment of %d bytes, and another is not wanted", s.log.size)
+	}
+	must(t, PrepareSegment(s.fs, testDir, s.cfg.SegmentBytes))
+	s.reopen(1)
+	if s.log.size != s.cfg.SegmentBytes || s.log.WantsNext() {
+		t.Fatalf("a boot's segment of %d bytes although a whole one was prepared, or another is wanted", s.log.size)
+	}
+}
+
 func TestPreparedSegmentIsUsed(t *testing.T) {
 	s := newScripted(t)
 	if s.log.WantsNext() {

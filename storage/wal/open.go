@@ -147,6 +147,10 @@ func (r *replay) brokenLink(links []link, i int) error {
 	return d.corrupt(first, last)
 }
 
+// bootSegmentBytes is the size of a boot's segment when no file is prepared for it: a start does not wait until 64 MiB of
+// zeros are on the disk. The next one is prepared at once.
+const bootSegmentBytes = 4 << 20
+
 // boot starts the segment of this life (W4). A last segment that added nothing of its own is replaced, so that a node
 // which restarts again and again does not fill the disk: the new one takes its place behind the same predecessor, with
 // the same copied frame.
@@ -168,7 +172,9 @@ func boot(f env.FS, dir string, cfg Config, r *replay, last *segment, d director
 	}
 	first := r.copyOfTail(h.lastSeq + 1)
 	h.bootCopy = first != nil
-	born, err := makeSegment(f, dir, cfg, h, first)
+	short := cfg
+	short.SegmentBytes = min(cfg.SegmentBytes, bootSegmentBytes)
+	born, err := makeSegment(f, dir, short, h, first)
 	if err != nil {
 		return nil, err
 	}

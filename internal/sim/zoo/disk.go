@@ -150,8 +150,8 @@ var diskBugs = []Bug{
 		What: "The checksum of a stored value is not looked at: a value that the disk has changed is served.",
 		Edits: []mutant.Edit{{
 			File: "storage/mvcc/keyvalue.go",
-			Old:  "binary.LittleEndian.Uint32(stored[n+1:]) != rowChecksum(rowKey, stored[:n]) {",
-			New:  "binary.LittleEndian.Uint32(stored[n+1:]) == 0 {",
+			Old:  "binary.LittleEndian.Uint32(checksum[1:]) != rowChecksum(rowKey, value) {",
+			New:  "binary.LittleEndian.Uint32(checksum[1:]) == 0 {",
 		}},
 	},
 	{
