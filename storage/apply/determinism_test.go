@@ -200,29 +200,21 @@ func TestApplyStopsAt(t *testing.T) {
 	}
 }
 
-func TestFlushDue(t *testing.T) {
+func TestBacklog(t *testing.T) {
 	r := newRig(t, RequestID{Member: 1})
-	if r.m.Pending() || r.m.FlushDue() {
+	if r.m.Pending() || r.m.Backlog() != (Backlog{}) {
 		t.Fatal("something is pending in an empty store")
 	}
-	r.commit()
-	if !r.m.Pending() || r.m.FlushDue() {
-		t.Fatal("one entry: not pending, or due")
+	r.commit(putOf("k", string(make([]byte, 1000))))
+	if b := r.m.Backlog(); !r.m.Pending() || b.Ops != 1 || b.Bytes < 1000 || b.Entries != 1 {
+		t.Fatalf("one entry with one put: %+v", b)
 	}
-	var entries []*raftpb.Entry
-	for i := range flushOps {
-		entries = append(entries, entry(uint64(i+3), 1, nil))
-	}
-	r.replay(entries)
-	if !r.m.FlushDue() {
-		t.Error("many entries: not due")
+	r.replay([]*raftpb.Entry{entry(3, 1, nil)})
+	if b := r.m.Backlog(); b.Ops != 1 || b.Entries != 2 {
+		t.Errorf("and one without: %+v", b)
 	}
 	r.flush()
-	if r.m.Pending() || r.m.FlushDue() {
+	if r.m.Pending() || r.m.Backlog() != (Backlog{}) {
 		t.Error("after a flush: pending")
-	}
-	r.commit(putOf("k", string(make([]byte, flushBytes))))
-	if !r.m.FlushDue() {
-		t.Error("many bytes: not due")
 	}
 }

@@ -18,7 +18,7 @@ func fill(r *rig, flush bool) {
 		w := r.store.Begin()
 		w.Put(benchKey(i*7919%benchKeys), value, 0)
 		w.End()
-		if flush && r.store.PendingOps() >= 10_000 {
+		if flush && r.store.FreshOps() >= 10_000 {
 			r.flush()
 		}
 	}
@@ -47,7 +47,7 @@ func BenchmarkPut(b *testing.B) {
 				if n++; n%batch == 0 {
 					r.store.View()
 				}
-				if r.store.PendingOps() >= 10_000 {
+				if r.store.FreshOps() >= 10_000 {
 					b.StopTimer()
 					r.flush()
 					r.store.Compact(r.store.Revision())
@@ -107,7 +107,7 @@ func BenchmarkFlush(b *testing.B) {
 		}
 		b.StartTimer()
 		batch.Reset()
-		r.store.Flush(&batch)
+		r.store.Seal().AddTo(&batch)
 		if err := r.db.Commit(&batch); err != nil {
 			b.Fatal(err)
 		}
