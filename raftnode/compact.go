@@ -72,8 +72,9 @@ type compaction struct {
 	waiters  []func() // clients that asked for a physical compaction
 }
 
-// compactPhysically deletes compacted revisions, one slice a tick at the most, so that applies never wait for long.
-func (n *Node) compactPhysically() {
+// compactPhysically deletes compacted revisions, so many slices a tick at the most. Each is queued behind the applies that
+// came during the one before, so that those never wait for long.
+func (n *Node) compactPhysically(slices int) {
 	c := &n.compaction
 	if n.raw == nil || n.lost.reason != "" || c.stepping || n.flush.holdsUpApplies() || (c.done && len(c.waiters) == 0) {
 		return
@@ -100,6 +101,9 @@ func (n *Node) compactPhysically() {
 			n.startFlush(nil, func(err error) { n.compacted(waiters, err) })
 		}
 		n.fellBehind(backlog) // nobody else sees to it while nothing is applied
+		if !c.done && slices > 1 {
+			n.compactPhysically(slices - 1)
+		}
 	})
 }
 

@@ -149,6 +149,7 @@ const (
 	maxCommittedSizePerReady  = 4 << 20
 	flushInterval             = 100 * time.Millisecond
 	maxFlushesBehind          = 16 // that pend while one is under way
+	compactSlices             = 10 // a tick
 	sealAfter                 = 50 * time.Millisecond
 	readRetry                 = 500 * time.Millisecond
 	snapshotRetry             = time.Second

@@ -339,7 +339,7 @@ func (n *Node) tick() {
 	n.retryRead(now)
 	n.sealIdle(now)
 	n.flushIdle(now)
-	n.compactPhysically()
+	n.compactPhysically(compactSlices)
 	n.tickSpace(now)
 	n.forgetAlarms(now)
 	n.snapshotTick(now)

@@ -153,6 +153,8 @@ var floors = []struct {
 		return n
 	}},
 	{20, "snapshots within 1 s of another", 30, func(c *Counts) int { return c.QuickSnapshots }},
+	{29, "entries applied while a commit was under way", 60_000, func(c *Counts) int { return c.AppliedBesideCommits }},
+	{29, "crashes while a commit was under way", 300, func(c *Counts) int { return c.CrashesBesideCommits }},
 	{24, "overloads", 100, func(c *Counts) int { return c.Overloads }},
 }
 

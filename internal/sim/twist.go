@@ -193,6 +193,9 @@ func (w *world) twistTrial(leader bool) {
 	if !leader {
 		n = w.nodes[(n.index+1+w.rng.IntN(len(w.nodes)-1))%len(w.nodes)]
 	}
+	if w.hurtWith(n) > (len(w.nodes)-1)/2 {
+		return // others have damage that nobody has come across
+	}
 	w.trace.event(w.queue.now, n.index+1, "trial: twist")
 	found, rebuilt := w.count.Diverged, w.count.Rebuilt
 	write := w.writes(1<<30, nil)

@@ -13,8 +13,9 @@ import (
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
-// compactKeys bounds one slice of physical compaction, and with it how long an entry waits behind it.
-const compactKeys = 1000
+// compactKeys bounds one slice of physical compaction, and with it how long an entry waits behind it: some tenths of a
+// millisecond, since most keys are in no cache of the processor.
+const compactKeys = 100
 
 // Machine is the replicated state and the code that changes it. It belongs to one goroutine, but for the [Flush] under way.
 type Machine struct {

@@ -85,7 +85,18 @@ func TestFlushAndLoad(t *testing.T) {
 	if s.Fresh() != 3 {
 		t.Errorf("%d changes fresh", s.Fresh())
 	}
-	flush()
+	s.Seal(new(backend.Batch)) // which finds the disk full
+	s.NotFlushed()
+	var b backend.Batch
+	s.Seal(&b)
+	s.Grant(Lease{ID: 5, TTL: 3}) // meanwhile
+	if s.Fresh() != 1 {
+		t.Errorf("%d changes fresh after the seal", s.Fresh())
+	}
+	if err := db.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	s.Flushed()
 	var loaded *Set
 	if err := db.Read(func(tx *bbolt.Tx) (err error) { loaded, err = Load(tx); return err }); err != nil {
 		t.Fatal(err)
