@@ -132,6 +132,7 @@ var raftBugs = []Bug{
 			Old:  "		f.file = s.measure(f.sealed.Index)\n",
 			New:  "		applied, _ := s.machine.Applied()\n		f.file = s.measure(applied)\n",
 		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/flush"},
 	},
 	{
 		Name: "replaced-beside-applies",
