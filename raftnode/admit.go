@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/internal/env"
@@ -120,7 +121,10 @@ func (n *Node) Admit(member uint64, h peerpb.Hello, done func(error)) {
 			done(refusal(err))
 		default:
 			p.Member, p.Incarnation, p.Epoch, p.Nonce = member, h.Incarnation, h.Epoch, h.Nonce
-			n.meet(p, done)
+			n.meet(p, func(err error) {
+				n.endOffer(member, raft.SnapshotFailure) // the run before was fetching it, and this one may not need it any more
+				done(err)
+			})
 		}
 	}
 }

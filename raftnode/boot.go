@@ -48,6 +48,7 @@ func Open(e env.Env, cfg Config) (*Node, error) {
 
 		walLane:   e.Lane("wal"),
 		applyLane: e.Lane("apply"),
+		flushLane: e.Lane("flush"),
 		snapLane:  e.Lane("snap"),
 		scrubLane: e.Lane("scrub"),
 	}
@@ -271,8 +272,9 @@ func (n *Node) dropState() error {
 
 // adoptState makes the opened state the node's and starts raft on it.
 func (n *Node) adoptState() {
-	f := n.state.measure()
-	n.applied, n.flush.durable = f.index, f.index
+	index, _ := n.state.machine.Applied()
+	f := n.state.measure(index)
+	n.applied, n.flush.durable = index, index
 	n.flush.size, n.flush.inUse = f.size, f.inUse
 	n.view = n.state.machine.View()
 	n.mem.conf = n.state.machine.ConfState()

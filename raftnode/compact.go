@@ -6,6 +6,8 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/quorumkv/quorumkv/storage/apply"
 )
 
 // compactLog drops the entries that the state file holds durably, but for those kept for slow followers. It runs after
@@ -70,10 +72,11 @@ type compaction struct {
 	waiters  []func() // clients that asked for a physical compaction
 }
 
-// compactPhysically deletes compacted revisions, one slice a tick at the most, so that applies never wait for long.
-func (n *Node) compactPhysically() {
+// compactPhysically deletes compacted revisions, so many slices a tick at the most. Each is queued behind the applies that
+// came during the one before, so that those never wait for long.
+func (n *Node) compactPhysically(slices int) {
 	c := &n.compaction
-	if n.raw == nil || n.lost.reason != "" || c.stepping || (c.done && len(c.waiters) == 0) {
+	if n.raw == nil || n.lost.reason != "" || c.stepping || n.flush.holdsUpApplies() || (c.done && len(c.waiters) == 0) {
 		return
 	}
 	c.stepping = true
@@ -81,41 +84,41 @@ func (n *Node) compactPhysically() {
 	c.waiters = nil
 	var (
 		finished bool
-		file     flushed
+		backlog  apply.Backlog
 	)
-	n.applyLane.Do(func() (err error) {
+	n.applyLane.Do(func() error {
 		finished = n.state.machine.CompactStep()
-		if n.state.machine.FlushDue() { // nobody else flushes while nothing is applied
-			file, err = n.state.flush(n.env)
-		}
-		return err
-	}, func(err error) {
+		backlog = n.state.machine.Backlog()
+		return nil
+	}, func(error) {
 		c.stepping, c.done = false, finished
 		switch {
 		case n.stopped:
 			return
-		case err != nil:
-			c.done, c.waiters = false, append(waiters, c.waiters...)
-			n.stateFailed(err)
-			return
-		case file != (flushed{}):
-			n.flushedTo(file)
-		}
-		switch {
 		case !c.done:
 			c.waiters = append(waiters, c.waiters...)
 		case len(waiters) > 0:
-			n.flushNow(func(durable bool) {
-				if !durable {
-					c.waiters = append(waiters, c.waiters...)
-					return
-				}
-				for _, w := range waiters {
-					w()
-				}
-			})
+			n.startFlush(nil, func(err error) { n.compacted(waiters, err) })
+		}
+		n.fellBehind(backlog) // nobody else sees to it while nothing is applied
+		if !c.done && slices > 1 {
+			n.compactPhysically(slices - 1)
 		}
 	})
+}
+
+// compacted answers those who waited for a compaction that a flush has made durable.
+func (n *Node) compacted(waiters []func(), err error) {
+	c := &n.compaction
+	switch {
+	case n.stopped:
+	case err != nil:
+		c.waiters = append(waiters, c.waiters...)
+	default:
+		for _, w := range waiters {
+			w()
+		}
+	}
 }
 
 // AwaitCompaction calls done, on the loop, once everything compacted before the call is gone from this node's file. It

@@ -36,6 +36,10 @@ type Config struct {
 	// disk. Too long: writes wait as long behind a leader whose disk hangs.
 	StallTimeout time.Duration
 
+	// FlushOps and FlushBytes are how much is applied before a flush brings it to the state file: changes, or entries, and
+	// their bytes. Less does when little is written. Default 10,000 and 1 MiB. More: fewer, larger transactions, and a longer
+	// replay after a crash. Sixteen times as much may pend while one flush is under way; then applying waits.
+	FlushOps, FlushBytes int
 	// SnapshotEntries is how many entries are applied between two compactions of the log. Default 10,000.
 	SnapshotEntries uint64
 	// CatchUpEntries stay in the log for slow followers; one that is further behind gets a snapshot. Default 5,000.
@@ -117,6 +121,8 @@ const (
 	defaultTick            = 100 * time.Millisecond
 	defaultStallTimeout    = time.Second
 	defaultElectionTicks   = 10
+	defaultFlushOps        = 10_000
+	defaultFlushBytes      = 1 << 20
 	defaultSnapshotEntries = 10_000
 	defaultCatchUpEntries  = 5_000
 	defaultCheckInterval   = 30 * time.Second
@@ -142,6 +148,8 @@ const (
 	maxUncommittedBytes       = 64 << 20
 	maxCommittedSizePerReady  = 4 << 20
 	flushInterval             = 100 * time.Millisecond
+	maxFlushesBehind          = 16 // that pend while one is under way
+	compactSlices             = 10 // a tick
 	sealAfter                 = 50 * time.Millisecond
 	readRetry                 = 500 * time.Millisecond
 	snapshotRetry             = time.Second
@@ -174,6 +182,8 @@ func (c *Config) validate() error {
 	def(&c.ElectionTicks, defaultElectionTicks)
 	def(&c.RequestTimeout, requestTimeoutBase+requestTimeoutElections*c.electionTimeout())
 	def(&c.StallTimeout, max(defaultStallTimeout, c.Tick))
+	def(&c.FlushOps, defaultFlushOps)
+	def(&c.FlushBytes, defaultFlushBytes)
 	def(&c.SnapshotEntries, defaultSnapshotEntries)
 	def(&c.CatchUpEntries, defaultCatchUpEntries)
 	def(&c.CheckInterval, defaultCheckInterval)

@@ -9,6 +9,7 @@
 //	loop         RawNode, the in-memory log, pending requests, readers, transfers of snapshots and of leadership
 //	lane wal     the write-ahead log and the hard state
 //	lane apply   the state machine and its bbolt file (also: switching to an installed snapshot)
+//	lane flush   commits to that file, one at a time, while lane apply goes on (flush.go)
 //	lane snap    snapshot files: making, reading, receiving, staging
 //	lane scrub   reading of all files, in search of damage
 //	lane peers   whom the node has met

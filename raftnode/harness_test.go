@@ -304,7 +304,7 @@ func (c *cluster) step() bool {
 		return true
 	}
 	for _, n := range c.nodes {
-		for _, name := range []string{"peers", "wal", "apply", "snap", "scrub"} {
+		for _, name := range []string{"peers", "wal", "apply", "flush", "snap", "scrub"} {
 			if !n.held[name] && n.runJob(name) {
 				return true
 			}

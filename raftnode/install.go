@@ -55,7 +55,8 @@ func (q *appendQueue) holdsSnapshot() bool {
 }
 
 // install carries out the MsgStorageAppend with a snapshot: the log restarts after it (wal lane, durable), then the
-// staged generation becomes the state (apply lane, behind all applies already queued), then raft hears of it.
+// staged generation becomes the state (apply lane, behind all applies already queued and the flush under way), then raft
+// hears of it.
 //
 // A crash before the log's reset leaves the old state and the old log. A crash after it leaves a log that starts at the
 // snapshot and the old state: boot finds the snapshot's file and stages it again.
@@ -92,21 +93,19 @@ func (n *Node) install(w appendWork) {
 	})
 }
 
-// switchTo makes a staged generation the state, behind all applies that are queued, and then publishes it.
+// switchTo makes a staged generation the state, behind all applies that are queued and the flush that is under way, and then
+// publishes it.
 func (n *Node) switchTo(s *staged, publish func(opened)) {
-	var (
-		state opened
-		file  flushed
-	)
-	n.applyLane.Do(func() (err error) {
-		if state, err = n.state.replace(s); err == nil {
-			file = n.state.measure()
-		}
-		return err
-	}, func(err error) {
-		n.installed(err, func() {
-			n.flush.size, n.flush.inUse = file.size, file.inUse
-			publish(state)
+	var state opened
+	n.afterFlush(func() {
+		n.applyLane.Do(func() (err error) {
+			state, err = n.state.replace(s)
+			return err
+		}, func(err error) {
+			n.installed(err, func() {
+				n.flush.size, n.flush.inUse = state.file.size, state.file.inUse
+				publish(state)
+			})
 		})
 	})
 }
@@ -115,12 +114,13 @@ func (n *Node) switchTo(s *staged, publish func(opened)) {
 type opened struct {
 	view   *apply.View
 	leases []lease.Lease
+	file   stateFile
 }
 
-// replace makes a staged generation the state. It runs on the apply lane.
+// replace makes a staged generation the state. It runs on the apply lane, while no flush is under way.
 func (s *state) replace(st *staged) (opened, error) {
 	if s.db != nil {
-		// What is not committed yet is older than the snapshot: it goes with the old generation.
+		// What is not flushed yet is older than the snapshot: it goes with the old generation.
 		if err := s.db.Close(); err != nil && !errors.Is(err, backend.ErrDamaged) {
 			return opened{}, fmt.Errorf("close state: %w", err)
 		}
@@ -131,7 +131,7 @@ func (s *state) replace(st *staged) (opened, error) {
 		return opened{}, fmt.Errorf("switch to the snapshot at index %d: %w", st.meta.Index, err)
 	}
 	s.db, s.machine = db, st.machine
-	return opened{view: s.machine.View(), leases: s.machine.Leases()}, nil
+	return opened{view: s.machine.View(), leases: s.machine.Leases(), file: s.measure(st.meta.Index)}, nil
 }
 
 func (n *Node) installed(err error, publish func()) {

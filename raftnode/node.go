@@ -31,10 +31,10 @@ type Node struct {
 	raw *raft.RawNode // nil while the log or the state is being restored from a peer
 	mem *memoryLog
 
-	peers                                   acquaintances
-	walLane, applyLane, snapLane, scrubLane env.Lane
-	disk                                    disk  // owned by the wal lane
-	state                                   state // owned by the apply lane
+	peers                                              acquaintances
+	walLane, applyLane, flushLane, snapLane, scrubLane env.Lane
+	disk                                               disk  // owned by the wal lane
+	state                                              state // owned by the apply lane
 
 	role     raft.StateType
 	leader   uint64
@@ -53,6 +53,7 @@ type Node struct {
 	reads        readQueue
 	watches      *watch.Hub
 	appends      appendQueue
+	committed    []*raftpb.Message // entries that are to be applied and have to wait, oldest first
 	flush        flushState
 	snaps        snapshots
 	compaction   compaction
@@ -100,7 +101,7 @@ func (n *Node) Start() {
 func (n *Node) Stop(done func(error)) {
 	n.halt()
 	n.walLane.Do(n.disk.close, func(diskErr error) {
-		n.applyLane.Do(n.state.close, func(stateErr error) {
+		n.closeState(func(stateErr error) {
 			// Through the snap lane and back: a copy that was being made is in place now.
 			n.snapLane.Do(func() error { return nil }, func(error) {
 				n.snapLane.Do(n.snaps.close, func(snapErr error) {
@@ -339,7 +340,7 @@ func (n *Node) tick() {
 	n.retryRead(now)
 	n.sealIdle(now)
 	n.flushIdle(now)
-	n.compactPhysically()
+	n.compactPhysically(compactSlices)
 	n.tickSpace(now)
 	n.forgetAlarms(now)
 	n.snapshotTick(now)

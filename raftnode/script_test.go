@@ -113,6 +113,8 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			cfg.MaxLeaseCalls = int(v)
 		case "max-pending-bytes":
 			cfg.MaxPendingBytes = int(v)
+		case "flush-ops":
+			cfg.FlushOps = int(v)
 		case "snapshot-entries":
 			cfg.SnapshotEntries = v
 		case "catch-up-entries":

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/internal/env"
+	"github.com/quorumkv/quorumkv/storage/apply"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/datadir"
 	"github.com/quorumkv/quorumkv/storage/snap"
@@ -77,8 +78,7 @@ func (n *Node) raftSnapshot() (*raftpb.Snapshot, error) {
 	return nil, raft.ErrSnapshotTemporarilyUnavailable
 }
 
-// makeSnapshot copies the state file as of now: committed and pinned on the apply lane, which is free again at once,
-// and copied on the snap lane while writes go on.
+// makeSnapshot copies the state file as of now: flushed and pinned, and then copied on the snap lane while writes go on.
 func (n *Node) makeSnapshot() {
 	if n.snaps.making || n.raw == nil || n.lost.reason != "" || n.appends.installing {
 		return
@@ -89,16 +89,8 @@ func (n *Node) makeSnapshot() {
 		meta snap.Meta
 		read *snap.Reader
 	)
-	n.applyLane.Do(func() error {
-		file, err := n.state.flush(n.env)
-		if err != nil {
-			return err
-		}
-		if file.noSpace {
-			return fmt.Errorf("commit the state: %w", env.ErrNoSpace)
-		}
-		meta.Index, meta.Term = n.state.machine.Applied()
-		meta.ConfState = n.state.machine.ConfState()
+	n.startFlush(func(f *apply.Flush) (err error) {
+		meta = snap.Meta{Index: f.Index, Term: f.Term, ConfState: f.ConfState}
 		pin, err = n.state.db.Pin()
 		n.state.pin = pin
 		return err
@@ -108,12 +100,8 @@ func (n *Node) makeSnapshot() {
 			if pin != nil {
 				pin.Close()
 			}
-			switch {
-			case err == nil || n.stopped:
-			case errors.Is(err, env.ErrNoSpace):
+			if errors.Is(err, env.ErrNoSpace) && !n.stopped {
 				n.logger.Warn("snapshot not made", "error", err)
-			default:
-				n.stateFailed(err)
 			}
 			return
 		}

@@ -29,9 +29,9 @@ type stateLoss struct {
 	check   uint64
 	sources []uint64
 
-	// What raft wants to be applied waits: first what the damaged state could not take, then what came since.
-	failed, held []*raftpb.Message
-	handedAt     time.Duration // when leadership was last offered to others
+	// failed is what the damaged state could not take of the committed entries. They wait with all that come since.
+	failed   []*raftpb.Message
+	handedAt time.Duration // when leadership was last offered to others
 }
 
 // StateDamaged tells the node that its state turned out to be damaged, as a read does that finds a wrong checksum. why
@@ -93,14 +93,16 @@ func (n *Node) examineState(index uint64) {
 	}
 	n.snaps.examining = true
 	n.forgetSnapshot(f)
-	n.applyLane.Do(func() error { // where nobody writes meanwhile
-		_, err := n.openMachine(n.state.db)
-		return err
-	}, func(err error) {
-		n.snaps.examining = false
-		if !n.stopped && errors.Is(err, backend.ErrDamaged) {
-			n.StateDamaged(err)
-		}
+	n.afterFlush(func() { // nobody writes meanwhile
+		n.applyLane.Do(func() error {
+			_, err := n.openMachine(n.state.db)
+			return err
+		}, func(err error) {
+			n.snaps.examining = false
+			if !n.stopped && errors.Is(err, backend.ErrDamaged) {
+				n.StateDamaged(err)
+			}
+		})
 	})
 }
 
@@ -139,7 +141,7 @@ func (n *Node) installRebuilt(from uint64) {
 			n.discardStaged(func() { n.restoreFromNext(from) })
 			return
 		}
-		n.replaceLost(s, missed)
+		n.afterFlush(func() { n.replaceLost(s, missed) })
 	})
 }
 
@@ -157,18 +159,16 @@ func (n *Node) behind(m snap.Meta) ([]*raftpb.Entry, bool) {
 
 func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 	var state opened
-	var file flushed
 	applied := n.applied
 	n.applyLane.Do(func() (err error) {
 		if state, err = n.state.replace(s); err != nil {
 			return err
 		}
-		file = n.state.measure()
 		// Whoever waits for these was answered long ago.
 		if _, err = n.state.machine.Apply(missed, apply.RequestID{}); err != nil {
 			return fmt.Errorf("replay the log up to index %d: %w", applied, err)
 		}
-		state = opened{view: n.state.machine.View(), leases: n.state.machine.Leases()}
+		state.view, state.leases = n.state.machine.View(), n.state.machine.Leases()
 		return nil
 	}, func(err error) {
 		n.staged = nil
@@ -187,7 +187,7 @@ func (n *Node) replaceLost(s *staged, missed []*raftpb.Entry) {
 		n.applied, n.view = max(n.applied, s.meta.Index), state.view
 		n.stats.SnapshotsInstalled++
 		n.adoptLeases(state.leases)
-		n.flush.durable, n.flush.size, n.flush.inUse = s.meta.Index, file.size, file.inUse
+		n.flush.durable, n.flush.size, n.flush.inUse = s.meta.Index, state.file.size, state.file.inUse
 		n.compaction.done = false
 		n.stateBack()
 	})
@@ -212,13 +212,11 @@ func (n *Node) stateBack() {
 	if n.lost.check > 0 {
 		n.histories.rebuilt = n.env.Clock.Now()
 	}
-	waiting := append(n.lost.failed, n.lost.held...)
+	n.committed = append(n.lost.failed, n.committed...)
 	n.lost = stateLoss{}
 	n.publish()
 	n.serveApplied()
-	for _, m := range waiting {
-		n.startApply(m)
-	}
+	n.applyCommitted()
 	n.schedule()
 }
 

@@ -14,6 +14,7 @@ type Counts struct {
 	Rotted, Unreadable, FoundRunning, Repaired, Scrubbed, ScrubPasses                    int
 	SyncErrors, WriteErrors, EndedByError                                                int
 	StaleFrames, LostWrites, AstrayWrites, LiesExposed, Losses                           int
+	AppliedBesideCommits, CrashesBesideCommits                                           int
 	SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken                    int
 	VotesAhead, VoteTrials, Blackouts, ClockSteps                                        int
 	Wiped, Restored, Unpromised, Clones, Refused                                         int
@@ -58,6 +59,7 @@ func (c *Counts) numbers() []struct {
 		{"twisted entries", &c.Twisted}, {"found diverged", &c.Diverged}, {"rebuilt", &c.Rebuilt},
 		{"lost, not given away", &c.Withdrawn},
 		{"garbled messages", &c.Garbled}, {"overloads", &c.Overloads}, {"writes taken in them", &c.OverloadTaken},
+		{"applied beside commits", &c.AppliedBesideCommits}, {"crashes beside commits", &c.CrashesBesideCommits},
 		{"snapshot trials", &c.SnapshotTrials}, {"two within 1 s", &c.QuickSnapshots},
 		{"wiped disks", &c.Wiped}, {"older disks", &c.Restored}, {"lost hard states", &c.Unpromised}, {"cloned disks", &c.Clones},
 		{"refused nodes", &c.Refused},
@@ -151,6 +153,8 @@ var floors = []struct {
 		return n
 	}},
 	{20, "snapshots within 1 s of another", 30, func(c *Counts) int { return c.QuickSnapshots }},
+	{29, "entries applied while a commit was under way", 60_000, func(c *Counts) int { return c.AppliedBesideCommits }},
+	{29, "crashes while a commit was under way", 300, func(c *Counts) int { return c.CrashesBesideCommits }},
 	{24, "overloads", 100, func(c *Counts) int { return c.Overloads }},
 }
 

@@ -115,6 +115,7 @@ func (n *node) config(life int) raftnode.Config {
 		Dir:             fmt.Sprintf("n%d", n.index+1),
 		Members:         n.w.members,
 		HastenElection:  n.w.opt.HastenElection,
+		FlushOps:        n.w.opt.FlushOps,
 		SnapshotEntries: n.w.opt.SnapshotEntries,
 		CatchUpEntries:  n.w.opt.CatchUpEntries,
 		SegmentBytes:    n.w.segment(),
@@ -311,6 +312,9 @@ func (n *node) crash(powerLoss bool) {
 	}
 	n.w.trace.event(n.w.queue.now, n.index+1, kind, uint64(n.life))
 	n.w.count.Crashes++
+	if n.committing() {
+		n.w.count.CrashesBesideCommits++
+	}
 	n.fs.Kill() // closing what the process had open must change nothing
 	if n.raft != nil {
 		n.raft.Abandon()
@@ -413,7 +417,8 @@ type lane struct {
 func (l *lane) Do(work func() error, done func(error)) {
 	l.jobs = append(l.jobs, func() {
 		l.n.lane = l.name
-		err := work()
+		var err error
+		l.n.ownCommits(l.name, func() { err = work() })
 		l.n.lane = ""
 		l.n.w.queue.after(0, l.n.living(l.life, func() { done(err) }))
 	})

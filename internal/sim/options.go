@@ -30,6 +30,7 @@ type Options struct {
 	StallEvery         time.Duration // mean time between stalls of a lane, as by a disk that hangs; 0: none
 	MaxPending         int           // bound of waiting writes on a node; 0: the default
 	LaneTime           time.Duration // mean time of one job on a lane
+	FlushOps           int           // changes after which a flush is due; 0: the default, and flushes come with time
 	HastenElection     bool
 	SnapshotEntries    uint64
 	CatchUpEntries     uint64
@@ -173,6 +174,9 @@ func Draw(rng *rand.Rand) Options {
 		if o.CrashEvery == 0 {
 			o.CrashEvery = def
 		}
+	}
+	if coin() { // so few that applying waits for flushes
+		o.FlushOps = 1 + rng.IntN(20)
 	}
 	return o
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"encoding/binary"
+	"os" //determinism:ok bbolt's file is a real one
 	"strings"
 
 	"github.com/quorumkv/quorumkv/internal/sim/memfs"
@@ -16,6 +18,52 @@ func (n *node) owned(op memfs.Op) {
 	if owner := ownerOf(op); !n.booting && n.lane != owner && (owner != "" || n.lane == "") {
 		n.w.violation("node %d: %s %s, which belongs to lane %q, on lane %q", n.index+1, op.Kind, faultName(op.Name), owner, n.lane)
 	}
+	if n.switches(op) && n.committing() {
+		n.w.violation("node %d: another state is put in place, and a commit to the one before is still to come", n.index+1)
+	}
+}
+
+// committing tells whether a flush is sealed, and lane flush still has to commit it.
+func (n *node) committing() bool {
+	l := n.lanes["flush"]
+	return l != nil && len(l.jobs) > 0
+}
+
+// ownCommits does a job of a lane. bbolt writes its file past the hook, so whether the job did is seen from the file: only
+// lane flush commits to the one in use.
+func (n *node) ownCommits(lane string, job func()) {
+	if lane == "flush" {
+		job()
+		return
+	}
+	name, before := n.commits()
+	job()
+	if now, after := n.commits(); now == name && after != before {
+		n.w.violation("node %d: lane %q commits to %s, which belongs to lane \"flush\"", n.index+1, lane, faultName(name))
+	}
+}
+
+// commits names the state file in use, with a number that every commit to it changes: the sum of the transactions that its
+// two meta pages are of.
+func (n *node) commits() (name string, sum uint64) {
+	const transactionAt, metaPages = 64, 2
+	name = n.stateFile()
+	if name == "" {
+		return "", 0
+	}
+	file, err := os.Open(n.fs.MapPath(name))
+	if err != nil {
+		return "", 0
+	}
+	defer file.Close()
+	for page := range metaPages {
+		var id [8]byte
+		if _, err := file.ReadAt(id[:], int64(page*os.Getpagesize()+transactionAt)); err != nil {
+			return "", 0
+		}
+		sum += binary.LittleEndian.Uint64(id[:])
+	}
+	return name, sum
 }
 
 // switches tells whether an operation of a node that runs puts another state in place. It comes once in a snapshot's

@@ -323,7 +323,7 @@ func (w *world) planPause() {
 }
 
 // lanes are the ones that a node has.
-var lanes = [...]string{"wal", "apply", "snap"}
+var lanes = [...]string{"wal", "apply", "flush", "snap"}
 
 // planStall makes a lane hang, as a disk does.
 func (w *world) planStall() {

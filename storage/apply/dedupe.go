@@ -29,7 +29,7 @@ type window struct {
 	high uint64
 	// seen has the bit (counter mod DedupeWindow) for every counter in (high-DedupeWindow, high].
 	seen [DedupeWindow / 64]uint64
-	// dirty is set while the last flush does not hold what is above.
+	// dirty is set while the last save does not hold what is above.
 	dirty bool
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorumkv/quorumkv/internal/env"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the randomised tests; 0 draws one")
@@ -42,7 +44,7 @@ func TestReplicasAgree(t *testing.T) {
 					break
 				}
 				eager.replay(entries[:min(len(entries), next+1+rng.IntN(20))])
-				switch rng.IntN(8) {
+				switch rng.IntN(12) {
 				case 0, 1:
 					eager.flush()
 				case 2, 3:
@@ -52,6 +54,10 @@ func TestReplicasAgree(t *testing.T) {
 				case 5:
 					eager.flush()
 					eager.reopen()
+				case 6, 7, 8:
+					eager.flushStep(nil)
+				case 9:
+					eager.flushStep(env.ErrNoSpace)
 				}
 			}
 			if got, want := eager.m.HistoryHash(), lazy.m.HistoryHash(); got != want {
@@ -106,6 +112,34 @@ func TestReplayFromEveryFlush(t *testing.T) {
 		r.replay(entries)
 		if got, want := r.dump(), whole.dump(); got != want {
 			t.Fatalf("flushed at %d:\n%s\nwant\n%s", at+1, got, want)
+		}
+	}
+}
+
+// What a flush makes durable is the state when it was sealed, whatever was applied before it was committed, and whether or
+// not an earlier one came to nothing.
+func TestFlushHoldsWhatWasSealed(t *testing.T) {
+	rng := random(t)
+	entries := (&generator{Rand: rng}).history(150)
+	for at := range entries {
+		r := newRig(t, RequestID{})
+		if rng.IntN(2) == 0 { // the disk is full
+			r.replay(entries[:rng.IntN(at+1)])
+			r.flushStep(nil)
+			r.flushStep(env.ErrNoSpace)
+		}
+		r.replay(entries[:at])
+		want := r.dump()
+		r.flushStep(nil)
+		r.replay(entries[:at+rng.IntN(len(entries)-at+1)])
+		r.m.CompactStep()
+		r.flushStep(nil)
+		if rng.IntN(2) == 0 {
+			r.flushStep(nil)
+		}
+		r.reopen()
+		if got := r.dump(); got != want {
+			t.Fatalf("sealed after entry %d:\n%s\nwant\n%s", at+1, got, want)
 		}
 	}
 }
@@ -200,29 +234,21 @@ func TestApplyStopsAt(t *testing.T) {
 	}
 }
 
-func TestFlushDue(t *testing.T) {
+func TestBacklog(t *testing.T) {
 	r := newRig(t, RequestID{Member: 1})
-	if r.m.Pending() || r.m.FlushDue() {
+	if r.m.Pending() || r.m.Backlog() != (Backlog{}) {
 		t.Fatal("something is pending in an empty store")
 	}
-	r.commit()
-	if !r.m.Pending() || r.m.FlushDue() {
-		t.Fatal("one entry: not pending, or due")
+	r.commit(putOf("k", string(make([]byte, 1000))))
+	if b := r.m.Backlog(); !r.m.Pending() || b.Ops != 1 || b.Bytes < 1000 || b.Entries != 1 {
+		t.Fatalf("one entry with one put: %+v", b)
 	}
-	var entries []*raftpb.Entry
-	for i := range flushOps {
-		entries = append(entries, entry(uint64(i+3), 1, nil))
-	}
-	r.replay(entries)
-	if !r.m.FlushDue() {
-		t.Error("many entries: not due")
+	r.replay([]*raftpb.Entry{entry(3, 1, nil)})
+	if b := r.m.Backlog(); b.Ops != 1 || b.Entries != 2 {
+		t.Errorf("and one without: %+v", b)
 	}
 	r.flush()
-	if r.m.Pending() || r.m.FlushDue() {
+	if r.m.Pending() || r.m.Backlog() != (Backlog{}) {
 		t.Error("after a flush: pending")
-	}
-	r.commit(putOf("k", string(make([]byte, flushBytes))))
-	if !r.m.FlushDue() {
-		t.Error("many bytes: not due")
 	}
 }

@@ -38,7 +38,7 @@ func FuzzApply(f *testing.F) {
 			t.Fatalf("histories %x and %x, revisions %d and %d",
 				a.m.HistoryHash(), b.m.HistoryHash(), a.m.Revision(), b.m.Revision())
 		}
-		if b.m.FlushDue() {
+		if b.m.Backlog().Ops >= 10_000 {
 			if err := b.m.Flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func BenchmarkApply(b *testing.B) {
 				if _, err := r.m.Apply(entries, r.self); err != nil {
 					b.Fatal(err)
 				}
-				if r.m.FlushDue() {
+				if r.m.Backlog().Ops >= 10_000 {
 					b.StopTimer()
 					r.flush()
 					b.StartTimer()

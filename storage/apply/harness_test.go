@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -36,6 +37,9 @@ type rig struct {
 	self RequestID
 	// next is the counter of the next command made by request.
 	next uint64
+	// under is the flush under way, nil if there is none; committed that the file has it.
+	under     *Flush
+	committed bool
 }
 
 func newRig(t testing.TB, self RequestID) *rig {
@@ -53,6 +57,7 @@ func newRig(t testing.TB, self RequestID) *rig {
 
 func (r *rig) load() {
 	r.t.Helper()
+	r.under, r.committed = nil, false
 	m, err := Open(r.db, testCluster, mvcc.Recent{Rows: -1, Bytes: -1})
 	if err != nil {
 		r.t.Fatal(err)
@@ -91,7 +96,34 @@ func (r *rig) replay(entries []*raftpb.Entry) []Result {
 
 func (r *rig) flush() {
 	r.t.Helper()
+	for r.under != nil {
+		r.flushStep(nil)
+	}
 	if err := r.m.Flush(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// flushStep takes the next of the three steps of a flush; full, if not nil, is what becomes of the second.
+func (r *rig) flushStep(full error) {
+	r.t.Helper()
+	var err error
+	switch {
+	case r.under == nil:
+		r.under, err = r.m.Seal()
+	case r.committed:
+		err = r.m.Flushed(r.under, nil)
+		r.under, r.committed = nil, false
+	case full != nil:
+		if got := r.m.Flushed(r.under, full); !errors.Is(got, full) && r.under.batch != nil {
+			r.t.Fatalf("flush: %v, want %v", got, full)
+		}
+		r.under = nil
+	default:
+		err = r.under.Commit()
+		r.committed = true
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -29,7 +29,7 @@ func BenchmarkExpiry(b *testing.B) {
 			if _, err := r.m.Apply([]*raftpb.Entry{e}, r.self); err != nil {
 				b.Fatal(err)
 			}
-			if r.m.FlushDue() {
+			if r.m.Backlog().Ops >= 10_000 {
 				r.flush()
 			}
 		}

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -10,29 +9,23 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/quorumkv/quorumkv/internal/env"
 	"github.com/quorumkv/quorumkv/storage/backend"
 	"github.com/quorumkv/quorumkv/storage/mvcc"
 )
 
-const (
-	// A flush is due after this many operations or entries, or this many bytes. Rarer flushes mean fewer, larger bbolt
-	// transactions, and a longer replay after a crash.
-	flushOps   = 10_000
-	flushBytes = 1 << 20
-	// compactKeys bounds one slice of physical compaction, and with it how long an entry waits behind it.
-	compactKeys = 1000
-)
+// compactKeys bounds one slice of physical compaction, and with it how long an entry waits behind it: some tenths of a
+// millisecond, since most keys are in no cache of the processor.
+const compactKeys = 100
 
-// Machine is the replicated state and the code that changes it. It belongs to one goroutine.
+// Machine is the replicated state and the code that changes it. It belongs to one goroutine, but for the [Flush] under way.
 type Machine struct {
 	state
 	db      *backend.DB
 	kv      *mvcc.Store
 	history history
 	view    *View
-	// durable is the applied index of the last flush.
-	durable uint64
+	// durable is the applied index of the last flush, sealed that of the one under way; durable if there is none.
+	durable, sealed uint64
 	// err is the first failure. From then on memory and peers may disagree, so nothing is applied or flushed any more.
 	err error
 
@@ -41,8 +34,9 @@ type Machine struct {
 	// leaseChanges are those of the Apply under way.
 	leaseChanges []LeaseChange
 
+	// batch is what the flush under way writes; empty if there is none.
+	batch backend.Batch
 	// Kept between entries to save allocations.
-	batch      backend.Batch
 	commands   []Command
 	request    pb.InternalRaftRequest
 	putRequest pb.PutRequest
@@ -95,7 +89,7 @@ func Open(db *backend.DB, clusterID uint64, recent mvcc.Recent) (*Machine, error
 	if err := m.attachAll(); err != nil {
 		return nil, err
 	}
-	m.history.sum, m.durable = m.hash, m.index
+	m.history.sum, m.durable, m.sealed = m.hash, m.index, m.index
 	m.publish()
 	return m, nil
 }
@@ -261,41 +255,6 @@ func (s *state) insertWindow(w *window) *window {
 	})
 	s.windows = slices.Insert(s.windows, at, w)
 	return w
-}
-
-// Pending reports whether there is anything to flush.
-func (m *Machine) Pending() bool { return m.index != m.durable || m.pendingOps() > 0 }
-
-func (m *Machine) pendingOps() int { return m.kv.PendingOps() + m.leases.Pending() }
-
-// FlushDue reports whether enough is pending for a flush not to wait any longer.
-func (m *Machine) FlushDue() bool {
-	return m.pendingOps() >= flushOps || m.kv.PendingBytes() >= flushBytes || m.index-m.durable >= flushOps
-}
-
-// Flush makes everything applied durable, in one transaction. After an error the machine is of no further use, but for
-// env.ErrNoSpace: then nothing was written, nothing is lost, and a later Flush tries again.
-func (m *Machine) Flush() error {
-	if m.err != nil {
-		return m.err
-	}
-	m.batch.Reset()
-	m.kv.Flush(&m.batch)
-	m.hash = m.history.sum
-	m.save(&m.batch)
-	if err := m.db.Commit(&m.batch); err != nil {
-		if errors.Is(err, env.ErrNoSpace) {
-			m.kv.NotFlushed()
-			return fmt.Errorf("flush up to entry %d: %w", m.index, err)
-		}
-		m.err = fmt.Errorf("flush up to entry %d: %w", m.index, err)
-		return m.err
-	}
-	m.kv.Flushed()
-	m.saved()
-	m.durable = m.index
-	m.publish() // lets go of the overlay
-	return nil
 }
 
 // Condemn makes why the machine's last word: its file was found damaged by somebody else, so that nothing may be applied to

@@ -18,31 +18,22 @@ func (m *Machine) Refound(clusterID uint64, self Member) error {
 	if m.err != nil {
 		return m.err
 	}
-	former := m.members
+	former, windows := m.members, m.windows
 	m.clusterID = clusterID
 	m.members, m.membersDirty = []Member{self}, true
 	m.confState = confStateOf(m.members)
-	m.alarms, m.check = nil, &Check{}
+	m.alarms, m.check, m.windows = nil, &Check{}, nil
 	m.history.sum = foundingHash(m.history.sum, clusterID, m.members)
-	m.batch.Reset()
 	for i := range former {
 		m.batch.Delete(backend.Members, former[i].key())
 	}
-	for _, w := range m.windows {
+	for _, w := range windows {
 		m.batch.Delete(backend.Meta, w.key())
 	}
-	m.windows = nil
-	m.kv.Flush(&m.batch)
-	m.hash = m.history.sum
-	m.save(&m.batch)
-	if err := m.db.Commit(&m.batch); err != nil {
-		m.err = fmt.Errorf("found a new cluster at entry %d: %w", m.index, err)
-		return m.err
+	f := m.seal()
+	if err := m.Flushed(f, f.Commit()); err != nil {
+		return fmt.Errorf("found a new cluster at entry %d: %w", m.index, err)
 	}
-	m.kv.Flushed()
-	m.saved()
-	m.durable = m.index
-	m.publish()
 	return nil
 }
 

@@ -26,24 +26,35 @@ const (
 	stateBytes   = 61
 )
 
-// state is everything that a flush makes durable besides mvcc's revisions.
+// state is everything that a flush makes durable besides mvcc's revisions. Of what is written only when it changed, it knows
+// what the file holds once the flush under way is committed.
 type state struct {
 	clusterID   uint64
 	index, term uint64
-	// hash is the history hash as of the last flush; in between Machine.history runs ahead of it.
+	// hash is the history hash as of the last save; in between Machine.history runs ahead of it.
 	hash      uint64
 	confState *raftpb.ConfState
 	// members is in order of ids and never changed in place: views share it.
 	members []Member
-	// membersDirty is set while the last flush does not hold members or confState.
+	// membersDirty is set while the last save does not hold members or confState.
 	membersDirty bool
 	// windows is in order of member ids.
 	windows []*window
 	leases  *lease.Set
-	// alarms is in order of types and members, and never changed in place; storedAlarms is what the last flush holds.
+	// alarms is in order of types and members, and never changed in place; storedAlarms is what the last save holds.
 	alarms, storedAlarms []Alarm
-	// check is replaced, never changed; storedCheck is what the last flush holds.
+	// check is replaced, never changed; storedCheck is what the last save holds.
 	check, storedCheck *Check
+	// taken is what the flush under way takes along.
+	taken taken
+}
+
+// taken is what a flush takes along, and what the file holds instead until that is committed.
+type taken struct {
+	members bool
+	windows []*window
+	alarms  []Alarm
+	check   *Check
 }
 
 // InitialBatch returns the state of a cluster before its first entry, which counts as the snapshot at index 1, term 1:
@@ -58,8 +69,9 @@ func InitialBatch(clusterID uint64, members []Member) *backend.Batch {
 	return b
 }
 
-// save adds to b what has changed since the last flush.
+// save adds to b what has changed since the last one, and takes it for stored.
 func (s *state) save(b *backend.Batch) {
+	s.taken = taken{members: s.membersDirty, alarms: s.storedAlarms, check: s.storedCheck}
 	confState := mustJSON(s.confState)
 	if s.membersDirty {
 		b.Put(backend.Meta, keyConfState, confState)
@@ -70,11 +82,14 @@ func (s *state) save(b *backend.Batch) {
 	for _, w := range s.windows {
 		if w.dirty {
 			b.Put(backend.Meta, w.key(), w.encode())
+			w.dirty = false
+			s.taken.windows = append(s.taken.windows, w)
 		}
 	}
-	s.leases.Flush(b)
+	s.leases.Seal(b)
 	s.saveAlarms(b)
 	s.saveCheck(b)
+	s.membersDirty, s.storedAlarms, s.storedCheck = false, s.alarms, s.check
 	b.Put(backend.Meta, keyIndex, binary.BigEndian.AppendUint64(nil, s.index))
 	b.Put(backend.Meta, keyTerm, binary.BigEndian.AppendUint64(nil, s.term))
 
@@ -93,14 +108,21 @@ func (s *state) save(b *backend.Batch) {
 	b.Put(backend.Meta, keyState, r)
 }
 
-// saved marks as durable what save put into a batch that is committed now.
+// saved says that what save took is committed.
 func (s *state) saved() {
-	s.membersDirty = false
 	s.leases.Flushed()
-	s.storedAlarms, s.storedCheck = s.alarms, s.check
-	for _, w := range s.windows {
-		w.dirty = false
+	s.taken = taken{}
+}
+
+// notSaved says that what save took is not committed, and never will be: the next one takes it again.
+func (s *state) notSaved() {
+	s.leases.NotFlushed()
+	s.membersDirty = s.membersDirty || s.taken.members
+	s.storedAlarms, s.storedCheck = s.taken.alarms, s.taken.check
+	for _, w := range s.taken.windows {
+		w.dirty = true
 	}
+	s.taken = taken{}
 }
 
 // load reads what save wrote. Whatever does not add up is damage: the caller rebuilds the state from a peer.

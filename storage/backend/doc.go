@@ -43,7 +43,7 @@
 //
 // # Concurrency
 //
-// Commit, Switch and Close belong to one owner. Read, Pin, Size and InUse may be called from any goroutine at any
+// Commit, Switch and Close belong to one owner, who may be another goroutine for each but does one at a time. Read, Pin, Size and InUse may be called from any goroutine at any
 // time; bbolt's snapshot isolation makes that safe. A Read that lasts keeps pages from being reused and holds up a
 // growing mapping, so long scans are cut into slices by their callers.
 //

@@ -45,8 +45,10 @@ type Lease struct {
 // Set is the set of leases.
 type Set struct {
 	leases btree.Map[int64, *held]
-	// changes are the grants and revocations that are not in the state file yet, oldest first.
+	// changes are the grants and revocations that are not in the state file yet, oldest first: those of the flush under way,
+	// sealed many, and then the fresh ones.
 	changes []change
+	sealed  int
 }
 
 // held is a lease with the keys attached to it; keys is nil as long as there are none.
@@ -136,12 +138,12 @@ func (s *Set) Holds(id int64, key string) bool {
 	return ok
 }
 
-// Pending is the number of changes that the next Flush makes.
-func (s *Set) Pending() int { return len(s.changes) }
+// Fresh is the number of changes that the next Seal makes.
+func (s *Set) Fresh() int { return len(s.changes) - s.sealed }
 
-// Flush adds to b what the state file does not hold yet. Until b was committed and Flushed called, or b was given up, the
-// set must not change.
-func (s *Set) Flush(b *backend.Batch) {
+// Seal adds to b what the state file does not hold yet. The set may change at once, but the next Seal comes only after
+// Flushed or NotFlushed.
+func (s *Set) Seal(b *backend.Batch) {
 	for i := range s.changes {
 		c := &s.changes[i]
 		if c.revoked {
@@ -150,7 +152,11 @@ func (s *Set) Flush(b *backend.Batch) {
 			b.Put(backend.Lease, recordKey(c.ID), c.encode())
 		}
 	}
+	s.sealed = len(s.changes)
 }
 
-// Flushed says that the batch of the last Flush was committed.
-func (s *Set) Flushed() { s.changes = nil }
+// Flushed says that the batch of the last Seal was committed.
+func (s *Set) Flushed() { s.changes, s.sealed = slices.Clone(s.changes[s.sealed:]), 0 }
+
+// NotFlushed says that the batch of the last Seal was not committed, and never will be: the next one makes its changes again.
+func (s *Set) NotFlushed() { s.sealed = 0 }

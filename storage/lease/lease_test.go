@@ -68,7 +68,7 @@ func TestFlushAndLoad(t *testing.T) {
 	s := &Set{}
 	flush := func() {
 		var b backend.Batch
-		s.Flush(&b)
+		s.Seal(&b)
 		if err := db.Commit(&b); err != nil {
 			t.Fatal(err)
 		}
@@ -82,17 +82,28 @@ func TestFlushAndLoad(t *testing.T) {
 	s.Revoke(3)
 	s.Grant(Lease{ID: 3, TTL: 9})
 	s.Grant(Lease{ID: 1 << 62, TTL: 60})
-	if s.Pending() != 3 {
-		t.Errorf("%d changes pending", s.Pending())
+	if s.Fresh() != 3 {
+		t.Errorf("%d changes fresh", s.Fresh())
 	}
-	flush()
+	s.Seal(new(backend.Batch)) // which finds the disk full
+	s.NotFlushed()
+	var b backend.Batch
+	s.Seal(&b)
+	s.Grant(Lease{ID: 5, TTL: 3}) // meanwhile
+	if s.Fresh() != 1 {
+		t.Errorf("%d changes fresh after the seal", s.Fresh())
+	}
+	if err := db.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	s.Flushed()
 	var loaded *Set
 	if err := db.Read(func(tx *bbolt.Tx) (err error) { loaded, err = Load(tx); return err }); err != nil {
 		t.Fatal(err)
 	}
 	want := []Lease{{ID: -1, TTL: 1}, {ID: 3, TTL: 9}, {ID: 1 << 62, TTL: 60}}
-	if got := loaded.All(); !slices.Equal(got, want) || loaded.Len() != 3 || loaded.Pending() != 0 {
-		t.Errorf("loaded %v, %d pending", got, loaded.Pending())
+	if got := loaded.All(); !slices.Equal(got, want) || loaded.Len() != 3 || loaded.Fresh() != 0 {
+		t.Errorf("loaded %v, %d fresh", got, loaded.Fresh())
 	}
 }
 

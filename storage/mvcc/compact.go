@@ -5,7 +5,7 @@ import "github.com/quorumkv/quorumkv/internal/invariant"
 // Compact gives up the history below rev, at once for readers; CompactStep removes it bit by bit. What the state at rev
 // needs stays, and so does a deletion at rev itself, which a watch from rev must still see.
 func (s *Store) Compact(rev int64) error {
-	invariant.Check(!s.txn && !s.flushing, "compact: open transaction %t, flush under way %t", s.txn, s.flushing)
+	invariant.Check(!s.txn, "compact inside a write transaction")
 	switch {
 	case rev <= s.compact:
 		return ErrCompacted
@@ -19,10 +19,10 @@ func (s *Store) Compact(rev int64) error {
 	return nil
 }
 
-// CompactStep removes up to max compacted rows from the index and notes them for the next Flush. It reports whether
+// CompactStep removes up to max compacted rows from the index and notes them for the next Seal. It reports whether
 // none is left.
 func (s *Store) CompactStep(max int) (done bool) {
-	invariant.Check(!s.txn && !s.flushing, "compact step: open transaction %t, flush under way %t", s.txn, s.flushing)
+	invariant.Check(!s.txn, "compact step inside a write transaction")
 	for n := 0; ; n++ {
 		g := s.garbage.front()
 		if g == nil || g.at > s.compact {
@@ -47,7 +47,7 @@ func (s *Store) removeOldest(key string) {
 	invariant.Check(it != nil, "garbage of unknown key %q", key)
 	w := it.oldest()
 	s.deletes = append(s.deletes, deletedRow{rev: w.revision(), tombstone: w.tombstone()})
-	s.deleteBytes += revisionKeyBytes(w.tombstone())
+	s.freshDeleteBytes += revisionKeyBytes(w.tombstone())
 	if it.past != nil {
 		s.index.replace(key, it.behead())
 		return

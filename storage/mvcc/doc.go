@@ -6,10 +6,10 @@
 //
 // # Where a row is
 //
-// A new row is in the overlay, a slice in memory, until [Store.Flush] puts it into the batch of the next commit. The
-// log makes it durable long before, so commits may be rare. It stays there for a while after that, because the newest
-// history is what watchers read. Each view remembers base, the last revision that had left the overlay when it was
-// taken, and looks for rows above base in its overlay and for all others in bbolt:
+// A new row is in the overlay, a slice in memory, until a flush has brought it to bbolt. The log makes it durable long
+// before, so flushes may be rare. It stays there for a while after that, because the newest history is what watchers read.
+// Each view remembers base, the last revision that had left the overlay when it was taken, and looks for rows above base in
+// its overlay and for all others in bbolt:
 //
 //	revision   1 ........................ base | base+1 .......... newest
 //	           bbolt, any later transaction    | overlay of the view
@@ -18,6 +18,20 @@
 // as an earlier one because rows never change. They may only go, taken by a compaction: a view that misses a row
 // looks at the compaction record in the same transaction, and says [ErrCompacted], [ErrStaleView] or, if no
 // compaction explains the gap, backend.ErrDamaged.
+//
+// # A flush
+//
+// A commit takes as long as the disk does, and nobody is to wait for it. So a flush has three steps, and only the one in the
+// middle, on another goroutine, touches bbolt. [Store.Seal] marks where the overlay ends, and with it the rows that
+// compactions have removed; [Sealed.AddTo] encodes what is before the mark, for one transaction; [Store.Flushed] lets the
+// store do without it. What changes in between is behind the mark and is the next flush's:
+//
+//	overlay    base+1 ......... | ................... | ........ newest
+//	           recent, in bbolt | sealed, on its way  | fresh
+//
+// For readers nothing changes in any of the steps: a row that arrives in bbolt is above the base of every view that was taken
+// before [Store.Flushed], and those look for it in their overlay. A row that is deleted there is one that the index of the
+// moment of the Seal did not have, and the compaction record that says so is in the same transaction.
 //
 // # The index
 //

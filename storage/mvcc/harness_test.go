@@ -36,6 +36,9 @@ type rig struct {
 	// recent is how much of the history stays in memory. Nothing at first: then what is flushed is read from the file.
 	recent Recent
 	batch  backend.Batch
+	// sealed is the flush under way, nil if there is none; committed that it is in the file.
+	sealed    *Sealed
+	committed bool
 }
 
 func newRig(t testing.TB) *rig {
@@ -53,27 +56,54 @@ func newRig(t testing.TB) *rig {
 
 func (r *rig) load() {
 	r.t.Helper()
+	r.sealed, r.committed = nil, false
 	var err error
 	if r.store, err = Open(r.db, r.recent); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-// flush commits what is pending.
+// flush commits all that is not in the file.
 func (r *rig) flush() {
 	r.t.Helper()
-	r.batch.Reset()
-	r.store.Flush(&r.batch)
-	if r.batch.Len() < r.store.PendingOps() {
-		r.t.Fatalf("%d changes pending, %d flushed", r.store.PendingOps(), r.batch.Len())
+	for r.sealed != nil {
+		r.flushStep()
 	}
-	if err := r.db.Commit(&r.batch); err != nil {
-		r.t.Fatal(err)
+	for r.flushStep(); r.sealed != nil; {
+		r.flushStep()
 	}
-	r.store.Flushed()
-	if r.store.PendingOps() != 0 || r.store.PendingBytes() != 0 {
-		r.t.Fatalf("after a flush %d changes, %d bytes are pending", r.store.PendingOps(), r.store.PendingBytes())
+	if r.store.FreshOps() != 0 || r.store.FreshBytes() != 0 {
+		r.t.Fatalf("after a flush %d changes, %d bytes are fresh", r.store.FreshOps(), r.store.FreshBytes())
 	}
+}
+
+// flushStep takes the next of the three steps of a flush.
+func (r *rig) flushStep() {
+	r.t.Helper()
+	switch {
+	case r.sealed == nil:
+		fresh := r.store.FreshOps()
+		r.sealed = r.store.Seal()
+		r.batch.Reset()
+		r.sealed.AddTo(&r.batch)
+		if r.batch.Len() < fresh {
+			r.t.Fatalf("%d changes fresh, %d flushed", fresh, r.batch.Len())
+		}
+	case !r.committed:
+		if err := r.db.Commit(&r.batch); err != nil {
+			r.t.Fatal(err)
+		}
+		r.committed = true
+	default:
+		r.store.Flushed()
+		r.sealed, r.committed = nil, false
+	}
+}
+
+// giveUp ends a flush that found no space.
+func (r *rig) giveUp() {
+	r.store.NotFlushed()
+	r.sealed = nil
 }
 
 // reopen closes the files and starts from them, without what was not flushed.

@@ -93,6 +93,7 @@ func anyHistory(rng *rand.Rand, steps int) []step {
 // schedule says how often, of a hundred steps, each kind of upkeep happens.
 type schedule struct {
 	flush, step, reopen int
+	part                int // of a flush
 	recent              Recent
 }
 
@@ -263,6 +264,13 @@ func (r *run) upkeep(rng *rand.Rand, s schedule) {
 	if rng.IntN(100) < s.flush {
 		r.flush()
 	}
+	if rng.IntN(100) < s.part {
+		if r.sealed != nil && !r.committed && rng.IntN(4) == 0 {
+			r.giveUp()
+		} else {
+			r.flushStep()
+		}
+	}
 	if rng.IntN(100) < s.step {
 		r.store.CompactStep(1 + rng.IntN(4))
 	}
@@ -355,7 +363,7 @@ func replay(t testing.TB, history []step, questions uint64, upkeep *rand.Rand, s
 
 func TestAgainstModel(t *testing.T) {
 	forSeeds(t, 30, func(t *testing.T, rng *rand.Rand) {
-		s := schedule{flush: rng.IntN(100), step: rng.IntN(100), reopen: rng.IntN(20),
+		s := schedule{flush: rng.IntN(100), step: rng.IntN(100), reopen: rng.IntN(20), part: rng.IntN(100),
 			recent: Recent{Rows: rng.IntN(20) - 1, Bytes: rng.IntN(1000) - 1}}
 		replay(t, anyHistory(rng, 150), rng.Uint64(), rng, s)
 	})
@@ -373,6 +381,8 @@ func TestScheduleDoesNotMatter(t *testing.T) {
 		{step: 100},                        // rows compacted before they were ever flushed
 		{flush: 20, step: 10, reopen: 30},  // compactions resumed by the next life
 		{flush: 50, step: 100, reopen: 50}, //
+		{part: 30, recent: Recent{-1, -1}}, // changes beside every flush
+		{part: 70, step: 50, reopen: 5, recent: Recent{Rows: 5, Bytes: 1 << 20}},
 	}
 	forSeeds(t, 6, func(t *testing.T, rng *rand.Rand) {
 		history := anyHistory(rng, 120)
@@ -394,16 +404,20 @@ func TestLostFlush(t *testing.T) {
 	forSeeds(t, 5, func(t *testing.T, rng *rand.Rand) {
 		r := &run{rig: newRig(t), m: newModel(), rng: rng}
 		history := anyHistory(rng, 100)
-		flushed := 0
-		saved := *r.m
+		flushed, sealed := 0, 0
+		saved, atSeal := *r.m, *r.m
 		for i := 0; i < len(history); {
 			r.carryOut(history[i])
 			i++
 			r.store.CompactStep(rng.IntN(3))
 			switch rng.IntN(8) {
-			case 0:
-				r.flush()
-				flushed, saved = i, *r.m
+			case 0, 2, 3, 4:
+				if r.sealed == nil {
+					sealed, atSeal = i, *r.m
+				}
+				if r.flushStep(); r.committed {
+					flushed, saved = sealed, atSeal
+				}
 			case 1:
 				r.reopen()
 				i = flushed

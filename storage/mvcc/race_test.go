@@ -94,10 +94,20 @@ func TestReadersBesideTheWriter(t *testing.T) {
 		r.store.CompactStep(rng.IntN(200))
 		current.Store(r.store.View())
 		if rng.IntN(10) == 0 {
-			r.flush()
+			r.flushStep()
+			committed := make(chan struct{})
+			go func() { defer close(committed); r.flushStep() }()
+			for range rng.IntN(5) {
+				n++
+				write(n)
+				r.store.CompactStep(rng.IntN(200))
+				current.Store(r.store.View())
+			}
+			<-committed
+			r.flushStep()
 			current.Store(r.store.View())
 		}
-		if n%500 == 0 {
+		if rng.IntN(400) == 0 {
 			r.flush()
 			r.reopen() // readers of the old files get ErrStaleView
 			current.Store(r.store.View())

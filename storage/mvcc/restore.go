@@ -45,20 +45,6 @@ func Open(db *backend.DB, recent Recent) (*Store, error) {
 	return s, nil
 }
 
-// putMeta adds the meta records to b.
-func (s *Store) putMeta(b *backend.Batch) {
-	if s.compact != noCompaction {
-		b.Put(backend.Meta, scheduledKey, appendRevisionKey(nil, Revision{Main: s.compact}, false))
-	}
-	if s.finished != noCompaction {
-		b.Put(backend.Meta, finishedKey, appendRevisionKey(nil, Revision{Main: s.finished}, false))
-	}
-	v := binary.BigEndian.AppendUint64(make([]byte, 0, currentBytes), uint64(s.revision))
-	v = binary.BigEndian.AppendUint64(v, uint64(s.compact))
-	v = binary.BigEndian.AppendUint64(v, uint64(s.rows+int64(len(s.pending())-len(s.deletes))))
-	b.Put(backend.Meta, currentKey, binary.BigEndian.AppendUint32(v, crc32.Checksum(v, castagnoli)))
-}
-
 func (s *Store) readMeta(tx *bbolt.Tx) (err error) {
 	s.revision, s.compact = firstRevision, noCompaction
 	if v := tx.Bucket(backend.Meta).Get(currentKey); v != nil {

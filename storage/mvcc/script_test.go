@@ -91,7 +91,7 @@ func (s *script) run() {
 	case "status":
 		v := s.store.View()
 		s.say("revision=%d compacted=%d keys=%d live-bytes=%d pending=%d", v.Revision(), v.CompactRevision(), v.Keys(),
-			v.LiveBytes(), s.store.PendingOps())
+			v.LiveBytes(), s.store.FreshOps())
 	default:
 		s.d.Fatalf(s.test, "unknown command %q", s.d.Cmd)
 	}
@@ -216,7 +216,7 @@ func (s *script) rows() {
 	if err != nil {
 		s.d.Fatalf(s.test, "%v", err)
 	}
-	for _, e := range s.store.pending() {
+	for _, e := range s.store.overlay[s.store.flushed:] {
 		s.say("pending %s %s", revisionText(e.Rev, e.Delete), e.KV.Key)
 	}
 	for _, w := range s.store.deletes {

@@ -1,8 +1,6 @@
 package mvcc
 
 import (
-	"slices"
-
 	"github.com/quorumkv/quorumkv/internal/invariant"
 	"github.com/quorumkv/quorumkv/storage/backend"
 )
@@ -40,16 +38,18 @@ type Store struct {
 	// garbage lists the rows that compactions will remove.
 	garbage garbageQueue
 
-	// overlay holds the rows above base: those not yet in bbolt, from the place flushed on, and before them the newest of
-	// those that are, for readers of recent history. It is only ever appended to, or replaced.
-	overlay []Event
-	base    int64
-	flushed int
-	// overlayBytes is the size of the whole overlay, pendingBytes that of its rows not yet in bbolt.
-	overlayBytes, pendingBytes int
-	// deletes are rows in bbolt (or on their way) that compaction has removed from the index.
-	deletes     []deletedRow
-	deleteBytes int
+	// overlay holds the rows above base, in three layers: up to the place flushed the newest of those in bbolt, for readers of
+	// recent history; up to the place sealed those of the flush under way, if there is one; then the fresh ones. It is only
+	// ever appended to, or replaced.
+	overlay         []Event
+	base            int64
+	flushed, sealed int
+	// overlayBytes is the size of the whole overlay, freshBytes that of the rows behind sealed.
+	overlayBytes, freshBytes int
+	// deletes are rows in bbolt (or on their way) that compaction has removed from the index: first those of the flush under
+	// way, sealedDeletes many, then the fresh ones, of freshDeleteBytes.
+	deletes                         []deletedRow
+	sealedDeletes, freshDeleteBytes int
 
 	revision, compact, shape int64
 	// finished is the compact revision whose rows are all deleted.
@@ -59,10 +59,11 @@ type Store struct {
 	// bytes is the size of every row ever indexed by this Store; garbageBytes of those among them that are compacted.
 	bytes, garbageBytes int64
 
-	metaDirty bool // compact or finished changed since the last flush
-	flushing  bool // between Flush and Flushed or NotFlushed
-	txn       bool // a WriteTxn is open
-	view      *View
+	metaDirty bool // compact or finished changed since the last Seal
+	// flush is the one under way, between Seal and Flushed or NotFlushed.
+	flush *Sealed
+	txn   bool // a WriteTxn is open
+	view  *View
 }
 
 type deletedRow struct {
@@ -123,83 +124,3 @@ func (v *View) Keys() int { return v.index.live.len() }
 // LiveBytes is the size of all rows that can still be asked for, that is, of everything not compacted. It depends on
 // the history alone, so it is equal on all replicas whatever each has written or cleaned up.
 func (v *View) LiveBytes() int64 { return v.liveBytes }
-
-// PendingBytes is the size of what the next Flush writes.
-func (s *Store) PendingBytes() int { return s.pendingBytes + s.deleteBytes }
-
-// PendingOps is the number of changes that the next Flush makes.
-func (s *Store) PendingOps() int {
-	n := len(s.pending()) + len(s.deletes)
-	if n == 0 && s.metaDirty {
-		return 1
-	}
-	return n
-}
-
-// pending lists the rows that are not yet in bbolt.
-func (s *Store) pending() []Event { return s.overlay[s.flushed:] }
-
-// Flush adds everything not yet in bbolt to b. Until b was committed and Flushed called, the store must not change.
-func (s *Store) Flush(b *backend.Batch) {
-	invariant.Check(!s.txn, "flush inside a write transaction")
-	block := make([]byte, 0, s.PendingBytes())
-	cut := func(from int) []byte { return block[from:len(block):len(block)] }
-	pending := s.pending()
-	for i := range pending {
-		e := &pending[i]
-		from := len(block)
-		block = appendRevisionKey(block, e.Rev, e.Delete)
-		key := cut(from)
-		from = len(block)
-		block = appendRowValue(block, key, e)
-		b.Put(backend.Key, key, cut(from))
-	}
-	// Deletes come last: a row may be put and compacted within one flush.
-	for _, d := range s.deletes {
-		from := len(block)
-		block = appendRevisionKey(block, d.rev, d.tombstone)
-		b.Delete(backend.Key, cut(from))
-	}
-	if s.PendingOps() > 0 {
-		s.putMeta(b)
-	}
-	s.flushing = true
-}
-
-// Flushed says that the batch of the last Flush was committed.
-func (s *Store) Flushed() {
-	invariant.Check(s.flushing, "flushed without a flush")
-	s.flushing = false
-	s.rows += int64(len(s.pending()) - len(s.deletes))
-	s.flushed, s.pendingBytes = len(s.overlay), 0
-	s.deletes, s.deleteBytes = s.deletes[:0], 0
-	s.metaDirty = false
-	s.trim()
-}
-
-// NotFlushed says that the batch of the last Flush was not committed, and never will be: the next Flush adds all of it
-// again.
-func (s *Store) NotFlushed() {
-	invariant.Check(s.flushing, "flush given up without a flush")
-	s.flushing = false
-}
-
-// trim drops the oldest flushed rows from an overlay that has grown too large. Views may hold the old one.
-func (s *Store) trim() {
-	if len(s.overlay) <= 2*s.recent.Rows && s.overlayBytes <= 2*s.recent.Bytes {
-		return
-	}
-	cut, size := 0, s.overlayBytes
-	for cut < s.flushed && (len(s.overlay)-cut > s.recent.Rows || size > s.recent.Bytes) {
-		// A whole revision goes or stays.
-		rev := s.overlay[cut].Rev.Main
-		for ; cut < s.flushed && s.overlay[cut].Rev.Main == rev; cut++ {
-			size -= s.overlay[cut].rowBytes()
-		}
-		s.base = rev
-	}
-	s.overlay = slices.Clone(s.overlay[cut:])
-	s.flushed -= cut
-	s.overlayBytes = size
-	s.view = nil
-}

@@ -19,7 +19,7 @@ func TestEmptyStore(t *testing.T) {
 			t.Fatalf("revision %d, compact revision %d, %d keys, %d bytes", v.Revision(), v.CompactRevision(), v.Keys(),
 				v.LiveBytes())
 		}
-		if n := r.store.PendingOps(); n != 0 {
+		if n := r.store.FreshOps(); n != 0 {
 			t.Fatalf("%d changes pending", n)
 		}
 		r.flush()
@@ -65,10 +65,11 @@ func TestMisuse(t *testing.T) {
 		"two transactions":       func(s *Store) { s.Begin(); s.Begin() },
 		"view in transaction":    func(s *Store) { s.Begin(); s.View() },
 		"compact in transaction": func(s *Store) { s.Begin(); s.Compact(1) },
-		"flush in transaction":   func(s *Store) { s.Begin(); s.Flush(new(backend.Batch)) },
+		"seal in transaction":    func(s *Store) { s.Begin(); s.Seal() },
 		"ended twice":            func(s *Store) { w := s.Begin(); w.End(); w.End() },
 		"flushed without flush":  func(s *Store) { s.Flushed() },
-		"change while flushing":  func(s *Store) { s.Flush(new(backend.Batch)); s.Begin() },
+		"two flushes":            func(s *Store) { s.Seal(); s.Seal() },
+		"flushed twice":          func(s *Store) { s.Seal(); s.Flushed(); s.NotFlushed() },
 	} {
 		func() {
 			defer func() {
@@ -137,7 +138,7 @@ func TestCompactStepIsBounded(t *testing.T) {
 	for removed := 0; removed < rows-1; removed += 7 {
 		r.store.CompactStep(7)
 		want := min(removed+7, rows-1)
-		if n := r.store.PendingOps(); n != want {
+		if n := r.store.FreshOps(); n != want {
 			t.Fatalf("%d rows removed, want %d", n, want)
 		}
 		before := r.store.index.get("a").it.before()

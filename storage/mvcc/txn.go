@@ -23,7 +23,7 @@ type deletedKey struct {
 
 // Begin starts a command. Only one may be open at a time.
 func (s *Store) Begin() *WriteTxn {
-	invariant.Check(!s.txn && !s.flushing, "begin: open transaction %t, flush under way %t", s.txn, s.flushing)
+	invariant.Check(!s.txn, "begin inside a write transaction")
 	s.txn = true
 	return &WriteTxn{s: s, first: len(s.overlay)}
 }
@@ -122,7 +122,7 @@ func (t *WriteTxn) record(e Event) row {
 	w := newRow(e.Rev, e.rowBytes(), e.Delete)
 	s.overlay = append(s.overlay, e)
 	s.overlayBytes += w.bytes()
-	s.pendingBytes += w.bytes()
+	s.freshBytes += w.bytes()
 	s.bytes += int64(w.bytes())
 	return w
 }

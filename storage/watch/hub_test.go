@@ -190,7 +190,7 @@ func (w *world) write() {
 
 func (w *world) flush() {
 	var b backend.Batch
-	w.store.Flush(&b)
+	w.store.Seal().AddTo(&b)
 	if err := w.db.Commit(&b); err != nil {
 		w.t.Fatal(err)
 	}

@@ -175,8 +175,8 @@ func revokeRequest(`,
 		Edits: []mutant.Edit{
 			{
 				File: "storage/mvcc/store.go",
-				Old:  "	view      *View\n}",
-				New:  "	view      *View\n	Hurried   bool\n}",
+				Old:  "	view  *View\n}",
+				New:  "	view  *View\n	Hurried bool\n}",
 			},
 			{
 				File: "storage/mvcc/txn.go",

@@ -98,11 +98,41 @@ var raftBugs = []Bug{
 			"the owner of the file that tells.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/install.go",
-			Old: `	n.applyLane.Do(func() (err error) {
-		if state, err = n.state.replace(`,
-			New: `	n.snapLane.Do(func() (err error) {
-		if state, err = n.state.replace(`,
+			Old: `		n.applyLane.Do(func() (err error) {
+			state, err = n.state.replace(`,
+			New: `		n.snapLane.Do(func() (err error) {
+			state, err = n.state.replace(`,
 		}},
+	},
+	{
+		Name: "installed-beside-commit",
+		What: "A snapshot replaces the state, and closes its file, while a commit to it is under way.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/install.go",
+			Old:  "	n.afterFlush(func() {\n",
+			New:  "	n.env.Post(func() {\n",
+		}},
+	},
+	{
+		Name: "commit-beside-applies",
+		What: "The state is committed by the lane that makes snapshots: two jobs on one file at a time. Where lanes never " +
+			"overlap it does no harm; it is the owner of the file that tells.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/flush.go",
+			Old:  "	n.flushLane.Do(func() error {\n",
+			New:  "	n.snapLane.Do(func() error {\n",
+		}},
+	},
+	{
+		Name: "durable-ahead-of-file",
+		What: "A flush counts as of when it ends, not of when it was sealed: what was applied meanwhile is taken for durable, the " +
+			"log is compacted over it, and after a crash neither has it.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/flush.go",
+			Old:  "		f.file = s.measure(f.sealed.Index)\n",
+			New:  "		applied, _ := s.machine.Applied()\n		f.file = s.measure(applied)\n",
+		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/flush"},
 	},
 	{
 		Name: "replaced-beside-applies",

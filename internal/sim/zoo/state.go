@@ -26,11 +26,14 @@ var stateBugs = []Bug{
 			File: "storage/apply/machine.go",
 			Old: `	m.publish()
 	out := Outcome{`,
-			New: `	m.hash = m.history.sum
-	var early backend.Batch
-	m.save(&early)
-	if err := m.db.Commit(&early); err != nil {
-		return Outcome{}, err
+			New: `	if m.sealed == m.durable {
+		m.hash = m.history.sum
+		var early backend.Batch
+		m.save(&early)
+		if err := m.db.Commit(&early); err != nil {
+			return Outcome{}, err
+		}
+		m.saved()
 	}
 	m.publish()
 	out := Outcome{`,
@@ -44,9 +47,9 @@ var stateBugs = []Bug{
 			File: "storage/apply/machine.go",
 			Old:  "	return m.kv.CompactStep(compactKeys)\n",
 			New: `	done = m.kv.CompactStep(compactKeys)
-	if m.kv.PendingOps() > 0 {
+	if m.kv.FreshOps() > 0 && m.sealed == m.durable {
 		var early backend.Batch
-		m.kv.Flush(&early)
+		m.kv.Seal().AddTo(&early)
 		if m.err = m.db.Commit(&early); m.err == nil {
 			m.kv.Flushed()
 		}
@@ -54,6 +57,27 @@ var stateBugs = []Bug{
 	return done
 `,
 		}},
+	},
+	{
+		Name: "fresh-let-go",
+		What: "When a flush ends, memory lets go of all that is not in the file, not of what was sealed: changes made meanwhile " +
+			"never get there, and a read misses a write that was acknowledged.",
+		Edits: []mutant.Edit{{
+			File: "storage/mvcc/flush.go",
+			Old:  "	s.flushed = s.sealed\n",
+			New:  "	s.sealed, s.freshBytes = len(s.overlay), 0\n	s.flushed = s.sealed\n",
+		}},
+	},
+	{
+		Name: "windows-taken-for-stored",
+		What: "A flush that finds no space forgets that it took the dedupe windows along: the next does not write them, and " +
+			"after a restart the state is another than its index says.",
+		Edits: []mutant.Edit{{
+			File: "storage/apply/state.go",
+			Old:  "	for _, w := range s.taken.windows {\n		w.dirty = true\n	}\n",
+			New:  "",
+		}},
+		Test: &mutant.Test{Package: "storage/apply", Run: "TestFlushHoldsWhatWasSealed"},
 	},
 	{
 		Name: "map-order",
