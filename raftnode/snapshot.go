@@ -46,7 +46,8 @@ type snapFile struct {
 // offer is a snapshot that raft waits for a follower to install.
 type offer struct {
 	index    uint64
-	activity time.Duration // when it was sent, or the follower last asked for a piece
+	reached  uint64        // the furthest offset that the follower has asked for
+	activity time.Duration // when it was sent, or the follower last got further
 }
 
 // made ends the making of a copy, whatever came of it.
@@ -190,10 +191,13 @@ func (n *Node) serveSnapshot(from uint64, q *peerpb.SnapshotFetch) {
 	}
 	now := n.env.Clock.Now()
 	f.lastUse = now
-	if o, ok := n.snaps.offered[from]; ok {
-		n.snaps.offered[from] = offer{index: o.index, activity: now}
-	}
 	offset, chunk := q.GetOffset(), n.cfg.ChunkBytes
+	// One that has not heard of the offer may fetch the same file again and again, for a state that it has lost: that is no
+	// progress, and raft must offer once more.
+	if o, ok := n.snaps.offered[from]; ok && offset > o.reached {
+		o.reached, o.activity = offset, now
+		n.snaps.offered[from] = o
+	}
 	var c *peerpb.SnapshotChunk
 	n.snapLane.Do(func() (err error) {
 		c, err = readChunk(f, int64(offset), chunk)

@@ -9,7 +9,7 @@ import (
 	"github.com/quorumkv/quorumkv/storage/wal"
 )
 
-// scrubLimit is for two passes over the little that a node has, and for a state to be rebuilt.
+// scrubLimit is for a pass over the little that most nodes have, or for a state to be rebuilt.
 const scrubLimit = 20 * time.Second
 
 // scrubTrial damages files of all nodes, as far as they run, and lets each read all it has, twice: the first time they must
@@ -57,7 +57,11 @@ func (w *world) scrubAll() {
 			n.guard(func() { n.raft.Scrub(func() { waiting-- }) })
 		}
 	}
-	w.within(scrubLimit, func() bool { return waiting == 0 }, "not all nodes have read all of their files")
+	most := int64(0)
+	for _, n := range w.nodes {
+		most = max(most, n.sizeOf(n.stateFile()))
+	}
+	w.within(scrubLimit+time.Duration(2*most/scrubPerSecond)*time.Second, func() bool { return waiting == 0 }, "not all nodes have read all of their files")
 }
 
 // found counts what was found between two moments.

@@ -24,7 +24,6 @@ import (
 type twist struct {
 	armed bool   // the next suitable entry is changed
 	index uint64 // of the entry that was, until the state is known to be sound again; 0: none
-	file  string // the state's file then
 	// proven says that the hash was seen to differ from the others'; an entry that did nothing leaves no trace.
 	proven bool
 	found  bool // the node knows
@@ -63,7 +62,7 @@ func (n *node) beforeApply(entries []*raftpb.Entry) []*raftpb.Entry {
 		if changed := otherValue(e); changed != nil {
 			n.w.count.Twisted++
 			n.w.trace.event(n.w.queue.now, n.index+1, "applies another value", e.GetIndex())
-			n.twist = twist{index: e.GetIndex(), file: n.stateFile()}
+			n.twist = twist{index: e.GetIndex()}
 			entries = slices.Clone(entries)
 			entries[i] = changed
 			break
@@ -115,8 +114,8 @@ func (t *twist) follow(n *node, old, s raftnode.Status, serves bool) {
 	case s.SnapshotsInstalled > old.SnapshotsInstalled:
 		t.over(n)
 	case t.reborn && s.Applied > 0:
-		t.reborn = false
-		if s.Applied < t.index || n.stateFile() != t.file {
+		t.reborn, t.proven = false, false // its state may have been made anew: compareTwisted looks again
+		if s.Applied < t.index {
 			t.over(n)
 		}
 	}
@@ -141,8 +140,8 @@ func (c *checker) compareTwisted() {
 		case !ok:
 		case right != n.stat.HistoryHash:
 			t.proven = true
-		default: // the entry did nothing
-			*t = twist{}
+		default: // the entry did nothing, or the state was made anew
+			t.over(n)
 		}
 	}
 }

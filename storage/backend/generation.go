@@ -106,8 +106,13 @@ func Open(fsys env.FS, dir string, o Options) (*DB, error) {
 		}
 		return nil, fmt.Errorf("open state %s: %w", g, err)
 	}
-	g.sweep()
-	if err := g.unmark(marker); err != nil {
+	// A process that was killed in the middle of a switch leaves a CURRENT that a power cut takes back. The generation of
+	// before goes only once none can.
+	if err = fsys.SyncDir(dir); err == nil {
+		g.sweep()
+		err = g.unmark(marker)
+	}
+	if err != nil {
 		d.abandon()
 		return nil, fmt.Errorf("open state %s: %w", g, err)
 	}

@@ -202,6 +202,42 @@ func TestCrashInSwitch(t *testing.T) {
 	}
 }
 
+// TestKilledInSwitch: the kernel has the switch of a process that was killed, and the disk may not have it yet. The next start
+// must not remove what a power cut brings back.
+func TestKilledInSwitch(t *testing.T) {
+	fresh := snapshot(t, "a", "new")
+	for at, crashed := 1, true; crashed; at++ {
+		fsys := newFS(t)
+		mustClose(t, mustCreate(t, fsys, put(Key, "a", "old")))
+		fsys.SetHook(memfs.CrashAt(at))
+		crashed, _ = memfs.Catch(func() error {
+			s, err := Stage(fsys, dir, options(), bytes.NewReader(fresh))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := s.Switch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustClose(t, d)
+			return nil
+		})
+		fsys = fsys.ProcessCrash()
+		mustClose(t, mustOpen(t, fsys))
+		for image := range uint64(32) {
+			left := fsys.CrashClone(rand.New(rand.NewPCG(uint64(at), image)), ramDir(t))
+			d, err := Open(left, dir, options())
+			if err != nil {
+				t.Fatalf("killed at operation %d, image %d: %v", at, image, err)
+			}
+			if got := content(t, d); got != "key/a=old\n" && got != "key/a=new\n" {
+				t.Fatalf("killed at operation %d, image %d: %q", at, image, got)
+			}
+			mustClose(t, d)
+		}
+	}
+}
+
 // TestErrorsOfTheFileSystem lets each operation fail once. What comes back is an error, and never a state that is
 // neither the old nor the new one.
 func TestErrorsOfTheFileSystem(t *testing.T) {
