@@ -104,17 +104,14 @@ func create(f env.FS, cfg Config, id wal.Identity) error {
 }
 
 // endCreation removes the marker. A start that finds an identity does it too, in case a crash came in between: a marker
-// that stays would let a node that loses its identity later be taken for one that never was.
+// that stays would let a node that loses its identity later be taken for one that never was. And what an earlier start has
+// created, and did not live to sync the name of, would be gone after a power cut, with all that was written to it since.
 func endCreation(f env.FS) error {
-	err := f.Remove(creating)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = f.SyncDir("")
-	}
-	if err != nil {
+	if err := f.Remove(creating); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("end the creation of data: %w", err)
+	}
+	if err := f.SyncDir(""); err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
 	}
 	return nil
 }
