@@ -30,9 +30,9 @@ func (n *node) committing() bool {
 }
 
 // ownCommits does a job of a lane. bbolt writes its file past the hook, so whether the job did is seen from the file: only
-// lane flush commits to the one in use. Of the other lanes, apply has the state at hand.
+// lane flush commits to the one in use. Of the other lanes, apply and snap have the state at hand.
 func (n *node) ownCommits(lane string, job func()) {
-	if lane != "apply" {
+	if lane != "apply" && lane != "snap" {
 		job()
 		return
 	}
