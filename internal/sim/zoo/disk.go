@@ -51,13 +51,48 @@ var diskBugs = []Bug{
 			},
 			{
 				File: "raftnode/create.go",
-				Old: `	if err == nil {
-		err = f.SyncDir("")
+				Old: `	if err := f.SyncDir(""); err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
 	}
 `,
 				New: ``,
 			},
 		},
+	},
+	{
+		Name: "name-never-synced",
+		What: "A start goes on with a file whose name only the system's memory has, because the start that made it was killed " +
+			"before it synced the directory: a power cut takes the file, and what was written to it since.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/create.go",
+			Old: `	if err := f.SyncDir(""); err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+`,
+			New: ``,
+		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestCreationInterrupted"},
+	},
+	{
+		Name: "swept-before-synced",
+		What: "A start removes the state of before a switch that a power cut can still take back.",
+		Edits: []mutant.Edit{{
+			File: "storage/backend/generation.go",
+			Old:  "	if err = fsys.SyncDir(dir); err == nil {\n		g.sweep()\n",
+			New:  "	if err == nil {\n		g.sweep()\n",
+		}},
+		Test: &mutant.Test{Package: "storage/backend", Run: "TestKilledInSwitch"},
+	},
+	{
+		Name: "offer-kept-alive",
+		What: "Any request for a piece of a snapshot keeps the leader's offer alive: a member that never heard of it, and fetches " +
+			"the same file for a state that it has lost, gets no other.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/snapshot.go",
+			Old:  "ok && offset > o.reached {",
+			New:  "ok {",
+		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/restore_offer_lost"},
 	},
 	{
 		Name: "sync-tried-again",
