@@ -138,7 +138,7 @@ func (n *Node) endFlush(f *flush, err error) {
 func (n *Node) flushEnded(f *flush, err error) {
 	full := errors.Is(err, env.ErrNoSpace)
 	if full && !n.flush.noSpace {
-		n.logger.Warn("disk is full: the state is not committed for now, the log has it")
+		n.logger.Warn("disk is full: the state is committed once there is space, and until then the log has it")
 		n.runLow()
 	}
 	n.flush.noSpace = full
