@@ -31,10 +31,11 @@ type fake struct {
 	address string
 
 	mu       sync.Mutex
-	requests []string         // guarded by mu
-	errors   map[string]error // guarded by mu; by method, what it answers instead
-	alarms   []pb.AlarmType   // guarded by mu
-	drills   fakeDrills       // for one test's goroutine
+	requests []string             // guarded by mu
+	errors   map[string]error     // guarded by mu; by method, what it answers instead
+	alarms   []pb.AlarmType       // guarded by mu
+	watches  map[watchOnConn]bool // guarded by mu
+	drills   fakeDrills           // for one test's goroutine
 }
 
 func startFake(t *testing.T, options ...grpc.ServerOption) *fake {
@@ -43,7 +44,7 @@ func startFake(t *testing.T, options ...grpc.ServerOption) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{address: l.Addr().String(), errors: map[string]error{}}
+	f := &fake{address: l.Addr().String(), errors: map[string]error{}, watches: map[watchOnConn]bool{}}
 	server := grpc.NewServer(options...)
 	pb.RegisterKVServer(server, f)
 	pb.RegisterWatchServer(server, f)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -28,8 +29,10 @@ func (f *fake) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchRe
 		if create == nil {
 			continue
 		}
-		if err := f.record("Watch", create); err != nil {
-			return err
+		if !f.isRepeat(stream.Context(), create) {
+			if err := f.record("Watch", create); err != nil {
+				return err
+			}
 		}
 		answers := []*pb.WatchResponse{
 			{Header: fakeHeader(), Created: true},
@@ -46,6 +49,24 @@ func (f *fake) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchRe
 			}
 		}
 	}
+}
+
+// watchOnConn is a watch that a client asked for on one of its connections.
+type watchOnConn struct {
+	conn    net.Addr // as gRPC holds it: one pointer per connection, ports come back
+	request string
+}
+
+// isRepeat says whether the same watch was asked for before on the connection. clientv3 asks again, and looks at the first
+// answer only, when a watch ended before its caller ran; the second request may come at any time, even after the command.
+func (f *fake) isRepeat(ctx context.Context, create *pb.WatchCreateRequest) bool {
+	client, _ := peer.FromContext(ctx)
+	watch := watchOnConn{client.Addr, create.String()}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	repeat := f.watches[watch]
+	f.watches[watch] = true
+	return repeat
 }
 
 func fakeEvents(previous bool) []*mvccpb.Event {
