@@ -19,26 +19,35 @@ func (s *Store) Compact(rev int64) error {
 	return nil
 }
 
-// CompactStep removes up to max compacted rows from the index and notes them for the next Seal. It reports whether
-// none is left.
+// CompactStep removes up to max compacted rows from the index and notes them for the next Seal. It reports whether none is
+// left.
 func (s *Store) CompactStep(max int) (done bool) {
 	invariant.Check(!s.txn, "compact step inside a write transaction")
-	for n := 0; ; n++ {
-		g := s.garbage.front()
-		if g == nil || g.at > s.compact {
-			break
-		}
-		if n >= max {
-			return false
-		}
-		s.removeOldest(s.garbage.pop().key)
+	more := s.condemn(max)
+	for _, key := range s.condemned.take(max, !more) {
+		s.removeOldest(key)
 		s.view = nil
+	}
+	if more || !s.condemned.empty() {
+		return false
 	}
 	if s.finished != s.compact {
 		s.finished = s.compact
 		s.metaDirty = true
 	}
 	return true
+}
+
+// condemn gathers up to max compacted rows, and reports whether the queue has more.
+func (s *Store) condemn(max int) (more bool) {
+	for range max {
+		if s.condemned.full() || !s.garbage.hasUpTo(s.compact) {
+			break
+		}
+		g := s.garbage.pop()
+		s.condemned.add(g, s.index.get(g.key).it)
+	}
+	return s.garbage.hasUpTo(s.compact)
 }
 
 // removeOldest removes the oldest row of a key.

@@ -44,7 +44,8 @@
 //
 // [Store.Compact] takes effect for readers at once. What it makes removable was known before: whatever supersedes or
 // deletes queues an entry, in the order in which compactions will want it. [Store.CompactStep] works off that queue,
-// so a compaction costs what it removes and may stop anywhere; after a restart the queue is rebuilt with the index.
+// so a compaction costs what it removes and may stop anywhere; after a restart the queue is rebuilt with the index. It takes
+// many entries at a time and removes their rows in the order of the file, so that a page that loses rows is written once.
 // What the state at the compact revision shows stays, and so does a deletion at the compact revision itself, which a
 // watch from there must still see (etcd #18089, #19179).
 //

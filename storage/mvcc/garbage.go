@@ -33,12 +33,9 @@ func (q *garbageQueue) push(at int64, key string, size int) {
 	q.chunks[last] = append(q.chunks[last], garbage{at: at, key: key, total: q.pushed})
 }
 
-// front returns the oldest entry, or nil.
-func (q *garbageQueue) front() *garbage {
-	if len(q.chunks) == 0 {
-		return nil
-	}
-	return &q.chunks[0][q.head]
+// hasUpTo reports whether a compaction at rev has anything to remove.
+func (q *garbageQueue) hasUpTo(rev int64) bool {
+	return len(q.chunks) > 0 && q.chunks[0][q.head].at <= rev
 }
 
 // pop takes the oldest entry.

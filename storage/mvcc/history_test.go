@@ -1,6 +1,7 @@
 package mvcc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -303,14 +304,22 @@ func sameStore(t testing.TB, a, b *Store) {
 			st.Items = append(st.Items, fmt.Sprintf("%s: %+v after %+v", e.key, it, e.it.before()))
 			return true
 		})
-		total := s.garbage.popped
+		for _, c := range slices.Concat(s.condemned.gathered, s.condemned.ordered) {
+			st.Garbage = append(st.Garbage, c.garbage)
+		}
 		for i, chunk := range s.garbage.chunks {
 			if i == 0 {
 				chunk = chunk[s.garbage.head:]
 			}
-			for _, g := range chunk {
-				st.Garbage = append(st.Garbage, garbage{at: g.at, key: g.key, total: g.total - total})
-			}
+			st.Garbage = append(st.Garbage, chunk...)
+		}
+		slices.SortFunc(st.Garbage, func(a, b garbage) int {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key))
+		})
+		compacted := s.garbage.totalAt(s.compact)
+		for i, g := range st.Garbage {
+			// What is compacted already is in Bytes, and may be gone in part.
+			st.Garbage[i].total = max(0, g.total-compacted)
 		}
 		return st
 	}

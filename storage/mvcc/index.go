@@ -72,6 +72,15 @@ func (it *item) oldest() row {
 	return (*it.past)[0]
 }
 
+// newestBefore returns the last row before a revision, or the oldest of all.
+func (it *item) newestBefore(rev int64) row {
+	if it.past == nil || it.newest.main < rev {
+		return it.newest
+	}
+	rows := *it.past
+	return rows[max(0, sort.Search(len(rows), func(i int) bool { return rows[i].main >= rev })-1)]
+}
+
 // at returns the row that holds the key's pair at a revision, if it has one then.
 func (it *item) at(rev int64) (row, bool) {
 	w := it.newest

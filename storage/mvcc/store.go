@@ -35,8 +35,9 @@ type Store struct {
 	db     *backend.DB
 	index  index
 	recent Recent
-	// garbage lists the rows that compactions will remove.
-	garbage garbageQueue
+	// garbage lists the rows that compactions will remove, condemned those that one is removing.
+	garbage   garbageQueue
+	condemned condemned
 
 	// overlay holds the rows above base, in three layers: up to the place flushed the newest of those in bbolt, for readers of
 	// recent history; up to the place sealed those of the flush under way, if there is one; then the fresh ones. It is only

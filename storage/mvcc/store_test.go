@@ -135,19 +135,44 @@ func TestCompactStepIsBounded(t *testing.T) {
 	}
 	r.flush()
 	r.compact(r.store.Revision())
-	for removed := 0; removed < rows-1; removed += 7 {
-		r.store.CompactStep(7)
-		want := min(removed+7, rows-1)
-		if n := r.store.FreshOps(); n != want {
-			t.Fatalf("%d rows removed, want %d", n, want)
+	removed := 0
+	for steps := 0; ; steps++ {
+		done := r.store.CompactStep(7)
+		was := removed
+		removed = len(r.store.deletes)
+		if removed > was+7 || steps > 2*rows/7+1 {
+			t.Fatalf("step %d: %d rows removed, and %d before", steps, removed, was)
 		}
 		before := r.store.index.get("a").it.before()
-		if len(before)+1 != rows-want || cap(before) > 2*len(before)+1 && cap(before) > 64 {
-			t.Fatalf("%d rows left, room for %d", len(before)+1, cap(before))
+		if len(before)+1 != rows-removed || cap(before) > 2*len(before)+1 && cap(before) > 64 {
+			t.Fatalf("%d rows left of %d, room for %d", len(before)+1, rows-removed, cap(before))
+		}
+		if done {
+			break
 		}
 	}
-	if !r.store.CompactStep(7) {
-		t.Fatal("not done")
+	if removed != rows-1 {
+		t.Fatalf("%d rows removed, want %d", removed, rows-1)
+	}
+}
+
+// TestCompactionFollowsTheFile supersedes rows in any order: they go in the order in which they are stored, each page once.
+func TestCompactionFollowsTheFile(t *testing.T) {
+	r := newRig(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	const keys = 1000
+	for range 3 {
+		for _, k := range rng.Perm(keys) {
+			r.put(fmt.Sprint(k), "v")
+		}
+	}
+	r.flush()
+	r.compact(r.store.Revision())
+	for !r.store.CompactStep(100) {
+	}
+	byRevision := func(a, b deletedRow) int { return a.rev.Compare(b.rev) }
+	if n := len(r.store.deletes); n != 2*keys || !slices.IsSortedFunc(r.store.deletes, byRevision) {
+		t.Fatalf("%d rows deleted, in order: %t", n, slices.IsSortedFunc(r.store.deletes, byRevision))
 	}
 }
 
@@ -165,7 +190,8 @@ func TestGarbageQueue(t *testing.T) {
 			q.push(at, "k", size)
 			all = append(all, garbage{at: at, key: "k", total: total})
 		default:
-			if *q.front() != all[taken] || q.pop() != all[taken] {
+			next := all[taken]
+			if q.hasUpTo(next.at-1) || !q.hasUpTo(next.at) || q.pop() != next {
 				t.Fatalf("entry %d is not %+v", taken, all[taken])
 			}
 			taken++

@@ -1,0 +1,56 @@
+package mvcc
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/quorumkv/quorumkv/internal/invariant"
+)
+
+// condemnedRows is how many rows are put in order together: 2 MiB of them.
+const condemnedRows = 64 << 10
+
+// condemned is garbage whose compaction has begun. The queue has it in the order in which it was superseded, and then the next
+// row is anywhere in the file, where each page that loses a row is written anew. Here a large number of rows is gathered and
+// then taken in the order of the file: the next one is mostly in the same page.
+type condemned struct {
+	gathered []condemnedRow
+	ordered  []condemnedRow // what is left of those gathered before
+	taken    []string       // by the last call of take
+}
+
+// condemnedRow stands for one row of a key, the oldest one when its turn comes. Its place in the file is only where it is
+// expected.
+type condemnedRow struct {
+	garbage
+	revision int64
+}
+
+// add gathers a row of the key that it belongs to.
+func (c *condemned) add(g garbage, it *item) {
+	invariant.Check(it != nil, "garbage of unknown key %q", g.key)
+	c.gathered = append(c.gathered, condemnedRow{garbage: g, revision: it.newestBefore(g.at).main})
+}
+
+// full: what is gathered waits for its turn.
+func (c *condemned) full() bool { return len(c.gathered) >= condemnedRows }
+
+func (c *condemned) empty() bool { return len(c.gathered)+len(c.ordered) == 0 }
+
+// take returns the keys of up to max rows, and none while there are others to be gathered with them; all says that there are
+// not. The slice is valid until the next call.
+func (c *condemned) take(max int, all bool) []string {
+	if len(c.ordered) == 0 && (all || c.full()) {
+		slices.SortFunc(c.gathered, func(a, b condemnedRow) int {
+			return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.total, b.total))
+		})
+		c.gathered, c.ordered = nil, c.gathered
+	}
+	n := min(max, len(c.ordered))
+	c.taken = c.taken[:0]
+	for _, row := range c.ordered[:n] {
+		c.taken = append(c.taken, row.key)
+	}
+	c.ordered = c.ordered[n:]
+	return c.taken
+}
