@@ -129,7 +129,7 @@ func (s *system) fill(ctx context.Context, h *host, keys int) {
 	if s.name == echo || s.keys >= keys {
 		return
 	}
-	s.write(ctx, h, s.keys, keys)
+	s.write(ctx, h, s.keys, keys, filledAtOnce)
 	s.keys = keys
 }
 
@@ -138,7 +138,7 @@ func (s *system) overwrite(ctx context.Context, h *host, puts int) {
 	for puts > 0 {
 		from := s.beyond % s.keys
 		n := min(puts, s.keys-from)
-		s.write(ctx, h, from, from+n)
+		s.write(ctx, h, from, from+n, 1)
 		s.beyond, puts = s.beyond+n, puts-n
 	}
 }
@@ -146,8 +146,11 @@ func (s *system) overwrite(ctx context.Context, h *host, puts int) {
 // fillers is how many clients fill a store: enough for full batches.
 const fillers = 400
 
-// write puts to keys from..to-1, through the nodes that run.
-func (s *system) write(ctx context.Context, h *host, from, to int) {
+// filledAtOnce is how many keys a transaction creates in a store that is to be large: what is measured comes after.
+const filledAtOnce = 50
+
+// write puts to keys from..to-1, so many with a request, through the nodes that run.
+func (s *system) write(ctx context.Context, h *host, from, to, atOnce int) {
 	var conns []*h2.Conn
 	for i, c := range s.conns {
 		if s.cluster.Nodes[i%len(s.cluster.Nodes)].Running() {
@@ -159,13 +162,14 @@ func (s *system) write(ctx context.Context, h *host, from, to int) {
 	var clients sync.WaitGroup
 	var failed once
 	begin := time.Now()
-	step := min(fillers, to-from)
-	for i := range step {
+	step := fillers * atOnce
+	for i := range min(fillers, (to-from+atOnce-1)/atOnce) {
 		clients.Go(func() {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
-			for k := from + i; k < to && ctx.Err() == nil; k += step {
-				if err := insist(ctx, conns[i%len(conns)], s.put(s.key(k))); err != nil {
+			for k := from + i*atOnce; k < to && ctx.Err() == nil; k += step {
+				method, request := s.putAll(k, min(k+atOnce, to))
+				if err := insist(ctx, conns[i%len(conns)], method, request); err != nil {
 					failed.set(err)
 					cancel()
 				}
@@ -184,11 +188,24 @@ func (s *system) write(ctx context.Context, h *host, from, to int) {
 	}
 }
 
-// insist puts until it is acknowledged, for a while: on a machine with other work, leaders change now and then.
-func insist(ctx context.Context, conn *h2.Conn, put encoded) error {
+// putAll is the request that puts to keys from..to-1.
+func (s *system) putAll(from, to int) (method string, request encoded) {
+	if to-from == 1 {
+		return putMethod, s.put(s.key(from))
+	}
+	txn := &pb.TxnRequest{}
+	for k := from; k < to; k++ {
+		put := &pb.PutRequest{Key: s.key(k), Value: s.value}
+		txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: put}})
+	}
+	return txnMethod, encode(txn)
+}
+
+// insist sends a write until it is acknowledged, for a while: on a machine with other work, leaders change now and then.
+func insist(ctx context.Context, conn *h2.Conn, method string, write encoded) error {
 	deadline := time.Now().Add(2 * requestTimeout)
 	for {
-		err := conn.Invoke(ctx, putMethod, put, done{})
+		err := conn.Invoke(ctx, method, write, done{})
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
 			return err
 		}
