@@ -22,7 +22,12 @@ type Sealed struct {
 	// What the store takes back if the flush comes to nothing.
 	rowBytes, deleteBytes int
 	metaDirty             bool
+	// block is memory for the rows as they are stored, the store's from flush to flush.
+	block []byte
 }
+
+// blockKept is the largest block that is kept for the next flush.
+const blockKept = 8 << 20
 
 // FreshBytes is the size of what the next Seal takes.
 func (s *Store) FreshBytes() int { return s.freshBytes + s.freshDeleteBytes }
@@ -50,7 +55,9 @@ func (s *Store) Seal() *Sealed {
 		rowBytes:    s.freshBytes,
 		deleteBytes: s.freshDeleteBytes,
 		metaDirty:   s.metaDirty,
+		block:       s.block,
 	}
+	s.block = nil
 	f.fileRows = s.rows + int64(len(f.rows)-len(f.deletes))
 	s.sealed, s.freshBytes = len(s.overlay), 0
 	s.sealedDeletes, s.freshDeleteBytes = len(s.deletes), 0
@@ -59,9 +66,10 @@ func (s *Store) Seal() *Sealed {
 	return f
 }
 
-// AddTo adds the changes to a batch.
+// AddTo adds the changes to a batch. What it adds is valid until Flushed or NotFlushed.
 func (f *Sealed) AddTo(b *backend.Batch) {
-	block := make([]byte, 0, f.rowBytes+f.deleteBytes)
+	block := slices.Grow(f.block[:0], f.rowBytes+f.deleteBytes)
+	f.block = block
 	cut := func(from int) []byte { return block[from:len(block):len(block)] }
 	for i := range f.rows {
 		e := &f.rows[i]
@@ -118,6 +126,10 @@ func (s *Store) endFlush() *Sealed {
 	invariant.Check(s.flush != nil, "end of a flush that was not begun")
 	f := s.flush
 	s.flush = nil
+	if cap(f.block) <= blockKept {
+		s.block = f.block
+	}
+	f.block = nil
 	return f
 }
 

@@ -63,7 +63,8 @@ type Store struct {
 	metaDirty bool // compact or finished changed since the last Seal
 	// flush is the one under way, between Seal and Flushed or NotFlushed.
 	flush *Sealed
-	txn   bool // a WriteTxn is open
+	block []byte // memory for the next flush
+	txn   bool   // a WriteTxn is open
 	view  *View
 }
 
