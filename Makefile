@@ -44,7 +44,7 @@ zoo: ## planted bugs, which must be found: by the simulator within 2,000 seeds o
 	$(GO) run ./internal/drill/cmd/planted
 
 e2e: build ## real processes, driven by etcd's own client and etcdctl
-	cd test && $(GO) test -count=1 -timeout 20m ./...
+	cd test && $(GO) test -count=1 -timeout 20m -p 3 ./... # they wait much: for elections, leases, disks
 
 drills: build ## every drill at full length, three nodes and five, reports in drills/: about 15 minutes
 	mkdir -p drills
