@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // envelopeVersion is the first byte of every entry's data. A machine that meets another one stops: it cannot know what
@@ -44,11 +45,11 @@ func EncodeBatch(cmds []Command) []byte { return AppendBatch(nil, cmds) }
 
 // AppendBatch appends to data that of one raft entry that carries cmds.
 func AppendBatch(data []byte, cmds []Command) []byte {
-	size := 1 + uvarintSize(uint64(len(cmds)))
+	size := 1 + protowire.SizeVarint(uint64(len(cmds)))
 	for i := range cmds {
 		c := &cmds[i]
-		size += 8 + uvarintSize(c.ID.Epoch) + uvarintSize(c.ID.Counter) + uvarintSize(c.Term) +
-			uvarintSize(uint64(len(c.Request))) + len(c.Request)
+		size += 8 + protowire.SizeVarint(c.ID.Epoch) + protowire.SizeVarint(c.ID.Counter) + protowire.SizeVarint(c.Term) +
+			protowire.SizeVarint(uint64(len(c.Request))) + len(c.Request)
 	}
 	data = slices.Grow(data, size)
 	data = append(data, envelopeVersion)
@@ -64,8 +65,6 @@ func AppendBatch(data []byte, cmds []Command) []byte {
 	}
 	return data
 }
-
-func uvarintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 // DecodeBatch is the inverse of [EncodeBatch]. The requests alias data.
 func DecodeBatch(data []byte) ([]Command, error) {

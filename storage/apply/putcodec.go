@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/quorumkv/quorumkv/internal/protofield"
 )
 
 // Protobuf tags (field number << 3 | wire type, which is 0 for a number) of a put in an InternalRaftRequest, and of a
@@ -25,49 +28,21 @@ func EncodePut(put *pb.PutRequest) ([]byte, error) {
 	if len(put.ProtoReflect().GetUnknown()) > 0 {
 		return proto.Marshal(&pb.InternalRaftRequest{Put: put})
 	}
-	size := bytesFieldSize(put.Key) + bytesFieldSize(put.Value) + numberFieldSize(uint64(put.Lease)) +
-		numberFieldSize(number(put.PrevKv)) + numberFieldSize(number(put.IgnoreValue)) + numberFieldSize(number(put.IgnoreLease))
-	b := make([]byte, 0, 1+uvarintSize(uint64(size))+size)
+	size := protofield.BytesSize(len(put.Key)) + protofield.BytesSize(len(put.Value)) + protofield.NumberSize(put.Lease) +
+		protofield.NumberSize(number(put.PrevKv)) + protofield.NumberSize(number(put.IgnoreValue)) +
+		protofield.NumberSize(number(put.IgnoreLease))
+	b := make([]byte, 0, 1+protowire.SizeBytes(size))
 	b = append(b, tagRequestPut)
 	b = binary.AppendUvarint(b, uint64(size))
-	b = appendBytesField(b, tagPutKey, put.Key)
-	b = appendBytesField(b, tagPutValue, put.Value)
-	b = appendNumberField(b, tagPutLease, uint64(put.Lease))
-	b = appendNumberField(b, tagPutPrevKV, number(put.PrevKv))
-	b = appendNumberField(b, tagPutIgnoreValue, number(put.IgnoreValue))
-	return appendNumberField(b, tagPutIgnoreLease, number(put.IgnoreLease)), nil
+	b = protofield.AppendBytes(b, tagPutKey, put.Key)
+	b = protofield.AppendBytes(b, tagPutValue, put.Value)
+	b = protofield.AppendNumber(b, tagPutLease, put.Lease)
+	b = protofield.AppendNumber(b, tagPutPrevKV, number(put.PrevKv))
+	b = protofield.AppendNumber(b, tagPutIgnoreValue, number(put.IgnoreValue))
+	return protofield.AppendNumber(b, tagPutIgnoreLease, number(put.IgnoreLease)), nil
 }
 
-// A field that has its zero value is left out.
-
-func bytesFieldSize(v []byte) int {
-	if len(v) == 0 {
-		return 0
-	}
-	return 1 + uvarintSize(uint64(len(v))) + len(v)
-}
-
-func numberFieldSize(v uint64) int {
-	if v == 0 {
-		return 0
-	}
-	return 1 + uvarintSize(v)
-}
-
-func appendBytesField(b []byte, tag byte, v []byte) []byte {
-	if len(v) == 0 {
-		return b
-	}
-	return append(binary.AppendUvarint(append(b, tag), uint64(len(v))), v...)
-}
-
-func appendNumberField(b []byte, tag byte, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	return binary.AppendUvarint(append(b, tag), v)
-}
-
+// number is a field that is true or false.
 func number(v bool) uint64 {
 	if v {
 		return 1

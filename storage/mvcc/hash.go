@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/quorumkv/quorumkv/internal/protofield"
 	"github.com/quorumkv/quorumkv/storage/backend"
 )
 
@@ -104,7 +105,7 @@ func (h *kvHash) addEvent(e *Event) {
 	h.crc.Write(h.buf)
 	h.buf = h.buf[:0]
 	if e.Delete {
-		h.buf = appendBytesField(h.buf, tagKey, e.KV.Key)
+		h.buf = protofield.AppendBytes(h.buf, tagKey, e.KV.Key)
 	} else {
 		h.buf = AppendKeyValue(h.buf, e.KV)
 	}

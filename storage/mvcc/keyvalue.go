@@ -4,11 +4,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"math/bits"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/quorumkv/quorumkv/internal/protofield"
 	"github.com/quorumkv/quorumkv/storage/backend"
 )
 
@@ -31,53 +31,20 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
-
-func bytesFieldSize(b []byte) int {
-	if len(b) == 0 {
-		return 0
-	}
-	return 1 + varintSize(uint64(len(b))) + len(b)
-}
-
-func intFieldSize(v int64) int {
-	if v == 0 {
-		return 0
-	}
-	return 1 + varintSize(uint64(v))
-}
-
 // KeyValueSize is the length of what AppendKeyValue appends.
 func KeyValueSize(kv *mvccpb.KeyValue) int {
-	return bytesFieldSize(kv.Key) + intFieldSize(kv.CreateRevision) + intFieldSize(kv.ModRevision) +
-		intFieldSize(kv.Version) + bytesFieldSize(kv.Value) + intFieldSize(kv.Lease)
+	return protofield.BytesSize(len(kv.Key)) + protofield.NumberSize(kv.CreateRevision) + protofield.NumberSize(kv.ModRevision) +
+		protofield.NumberSize(kv.Version) + protofield.BytesSize(len(kv.Value)) + protofield.NumberSize(kv.Lease)
 }
 
 // AppendKeyValue appends the bytes that proto.Marshal gives: fields in the order of their numbers, zero ones left out.
 func AppendKeyValue(b []byte, kv *mvccpb.KeyValue) []byte {
-	b = appendBytesField(b, tagKey, kv.Key)
-	b = appendIntField(b, tagCreateRevision, kv.CreateRevision)
-	b = appendIntField(b, tagModRevision, kv.ModRevision)
-	b = appendIntField(b, tagVersion, kv.Version)
-	b = appendBytesField(b, tagValue, kv.Value)
-	return appendIntField(b, tagLease, kv.Lease)
-}
-
-func appendBytesField(b []byte, tag byte, v []byte) []byte {
-	if len(v) == 0 {
-		return b
-	}
-	b = append(b, tag)
-	b = binary.AppendUvarint(b, uint64(len(v)))
-	return append(b, v...)
-}
-
-func appendIntField(b []byte, tag byte, v int64) []byte {
-	if v == 0 {
-		return b
-	}
-	b = append(b, tag)
-	return binary.AppendUvarint(b, uint64(v))
+	b = protofield.AppendBytes(b, tagKey, kv.Key)
+	b = protofield.AppendNumber(b, tagCreateRevision, kv.CreateRevision)
+	b = protofield.AppendNumber(b, tagModRevision, kv.ModRevision)
+	b = protofield.AppendNumber(b, tagVersion, kv.Version)
+	b = protofield.AppendBytes(b, tagValue, kv.Value)
+	return protofield.AppendNumber(b, tagLease, kv.Lease)
 }
 
 // decodeKeyValue fills kv, which must be zero, from b; Key and Value alias b. It knows the fields that we and etcd
@@ -129,7 +96,7 @@ func (e *Event) rowBytes() int { return revisionKeyBytes(e.Delete) + rowValueSiz
 // rowValueSize is the length of what appendRowValue appends.
 func rowValueSize(e *Event) int {
 	if e.Delete {
-		return bytesFieldSize(e.KV.Key) + checksumBytes
+		return protofield.BytesSize(len(e.KV.Key)) + checksumBytes
 	}
 	return KeyValueSize(e.KV) + checksumBytes
 }
@@ -138,7 +105,7 @@ func rowValueSize(e *Event) int {
 func appendRowValue(b []byte, rowKey []byte, e *Event) []byte {
 	start := len(b)
 	if e.Delete {
-		b = appendBytesField(b, tagKey, e.KV.Key) // a tombstone holds nothing else
+		b = protofield.AppendBytes(b, tagKey, e.KV.Key) // a tombstone holds nothing else
 	} else {
 		b = AppendKeyValue(b, e.KV)
 	}
