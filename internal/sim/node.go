@@ -33,6 +33,7 @@ type node struct {
 	rng   *rand.Rand
 
 	fs      *memfs.FS
+	metas   metas
 	lane    string // whose job runs, "" between jobs
 	booting bool   // the loop does not run yet
 	life    int    // grows at each start; events of an earlier life do nothing

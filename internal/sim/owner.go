@@ -48,14 +48,10 @@ func (n *node) ownCommits(lane string, job func()) {
 func (n *node) commits() (name string, sum uint64) {
 	const transactionAt, metaPages = 64, 2
 	name = n.stateFile()
-	if name == "" {
+	file := n.metas.of(n, name)
+	if file == nil {
 		return "", 0
 	}
-	file, err := os.Open(n.fs.MapPath(name))
-	if err != nil {
-		return "", 0
-	}
-	defer file.Close()
 	for page := range metaPages {
 		var id [8]byte
 		if _, err := file.ReadAt(id[:], int64(page*os.Getpagesize()+transactionAt)); err != nil {
@@ -64,6 +60,37 @@ func (n *node) commits() (name string, sum uint64) {
 		sum += binary.LittleEndian.Uint64(id[:])
 	}
 	return name, sum
+}
+
+// metas is the state file in use, open to be looked at: twice for most jobs, so that to open it each time would be a quarter of
+// all that the simulator does.
+type metas struct {
+	name string
+	life int // of the node: a crash puts another file in its place
+	file *os.File
+}
+
+// of returns the file, nil if there is none.
+func (m *metas) of(n *node, name string) *os.File {
+	if m.file == nil || m.name != name || m.life != n.life {
+		m.close()
+		if name == "" {
+			return nil
+		}
+		file, err := os.Open(n.fs.MapPath(name))
+		if err != nil {
+			return nil
+		}
+		*m = metas{name: name, life: n.life, file: file}
+	}
+	return m.file
+}
+
+func (m *metas) close() {
+	if m.file != nil {
+		m.file.Close()
+		m.file = nil
+	}
 }
 
 // switches tells whether an operation of a node that runs puts another state in place. It comes once in a snapshot's

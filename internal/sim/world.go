@@ -78,6 +78,7 @@ func (w *world) close() {
 		if n.raft != nil {
 			n.raft.Abandon()
 		}
+		n.metas.close()
 	}
 	os.RemoveAll(w.dir)
 }
