@@ -20,7 +20,7 @@ run: build ## a three-node cluster on this machine, ready to use
 image: build ## container image quorumkv:latest
 	docker build -t quorumkv -f deploy/Dockerfile bin
 
-test: check unit race-quick fuzz-quick sim e2e ## everything that has to pass: about 16 minutes on 2 cores
+test: check unit race-quick fuzz-quick sim e2e ## everything that has to pass: about 14 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

@@ -49,7 +49,6 @@ var failover = Scenario{
 // fell kills members where that is possible and wanted, else cuts them off.
 func (r *round) fell(ctx context.Context, kill bool, members ...int) error {
 	if kill && r.cluster.Processes() != nil {
-		r.restarts = true
 		r.begin("killed with SIGKILL", members...)
 		for _, i := range members {
 			if err := r.kill(i); err != nil {

@@ -20,7 +20,6 @@ var rollingRestart = Scenario{
 	NeedsProcesses: true, Hold: time.Second, // Rounds: one for each member
 	strike: func(ctx context.Context, r *round) error {
 		i := (r.number - 1) % len(r.members)
-		r.restarts = true
 		r.begin("restarted", i)
 		r.whom = nil
 		r.done.set(i, func(c *condition) { c.down = true })

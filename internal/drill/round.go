@@ -32,10 +32,9 @@ type struck struct {
 type round struct {
 	*run
 	struck
-	number   int
-	hold     time.Duration
-	faults   []int // places in the history of the faults that are not over
-	restarts bool  // the fault ends processes
+	number int
+	hold   time.Duration
+	faults []int // places in the history of the faults that are not over
 }
 
 // leader waits for a leader that answers for itself.
@@ -82,7 +81,7 @@ func (r *round) begin(what string, whom ...int) {
 			number: r.number, begun: true, what: what, whom: whom, leader: r.leads(-1), next: -1, begin: now, struckAt: now, kind: r.kind,
 		}
 	}
-	f := history.Fault{At: now, Round: r.number, Members: r.some(whom), What: what, Restarts: r.restarts}
+	f := history.Fault{At: now, Round: r.number, Members: r.some(whom), What: what}
 	r.rec.Edit(func(h *history.History) {
 		h.Faults = append(h.Faults, f)
 		r.faults = append(r.faults, len(h.Faults)-1)
@@ -236,6 +235,8 @@ func (r *run) undoOne(ctx context.Context, i int) error {
 		r.done.set(i, func(c *condition) { c.paused = false })
 	}
 	if was.down {
+		start := history.Start{At: r.rec.Now(), Member: r.members[i].Name}
+		r.rec.Edit(func(h *history.History) { h.Starts = append(h.Starts, start) })
 		if err := r.cluster.Processes().Start(i); err != nil {
 			return err
 		}

@@ -42,20 +42,24 @@ func (c *checker) serializable() {
 	c.look(Serializable, "%s reads of %d members", report.Whole(reads), len(perMember))
 }
 
-// lives parts a member's answers by the process that may have given them. What began before a restart belongs to the process
-// before it.
+// lives parts a member's answers by the process that gave them. What began before a start and was answered after it may be of
+// the one or the other, and is in neither.
 func (c *checker) lives(member string, ops []*history.Op) [][]*history.Op {
 	var starts []time.Duration
-	for i := range c.h.Faults {
-		if f := &c.h.Faults[i]; f.Restarts && slices.Contains(f.Members, member) {
-			starts = append(starts, f.At)
+	for _, s := range c.h.Starts {
+		if s.Member == member {
+			starts = append(starts, s.At)
 		}
 	}
 	slices.Sort(starts)
 	lives := make([][]*history.Op, len(starts)+1)
+	after := func(at time.Duration) int {
+		return sort.Search(len(starts), func(i int) bool { return starts[i] > at })
+	}
 	for _, op := range ops {
-		life := sort.Search(len(starts), func(i int) bool { return starts[i] > op.Begin })
-		lives[life] = append(lives[life], op)
+		if life := after(op.Begin); life == after(op.End) {
+			lives[life] = append(lives[life], op)
+		}
 	}
 	return lives
 }

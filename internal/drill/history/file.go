@@ -12,7 +12,7 @@ import (
 )
 
 // Format is the version of the file form. A reader refuses every other one.
-const Format = 1
+const Format = 2
 
 // The file form is JSON lines. The first is the header; each of the others is an object with one field, which says what
 // the line is: an op, a watch, a lease, a poll, a claim, a fault, a change of the truth, a member's dump, a hash.
@@ -32,6 +32,7 @@ type line struct {
 	Poll  *Poll  `json:"poll,omitempty"`
 	Claim *Claim `json:"claim,omitempty"`
 	Fault *Fault `json:"fault,omitempty"`
+	Start *Start `json:"start,omitempty"`
 	Truth *Event `json:"truth,omitempty"`
 	Dump  *dump  `json:"dump,omitempty"`
 	Hash  *Hash  `json:"hash,omitempty"`
@@ -70,6 +71,9 @@ func Write(w io.Writer, h *History) error {
 	}
 	for i := range h.Faults {
 		put(line{Fault: &h.Faults[i]})
+	}
+	for i := range h.Starts {
+		put(line{Start: &h.Starts[i]})
 	}
 	for i := range h.Truth {
 		put(line{Truth: &h.Truth[i]})
@@ -150,6 +154,7 @@ func (h *History) readLine(text []byte) error {
 	take(&h.Polls, l.Poll, &things)
 	take(&h.Claims, l.Claim, &things)
 	take(&h.Faults, l.Fault, &things)
+	take(&h.Starts, l.Start, &things)
 	take(&h.Truth, l.Truth, &things)
 	take(&h.Hashes, l.Hash, &things)
 	if l.Dump != nil {

@@ -27,6 +27,7 @@ func example() *History {
 		Polls:  []Poll{{At: 1, Member: "n1", ID: 1<<64 - 1, Leader: 4, Term: 5, Applied: 6}, {At: 2, Member: "n2", Error: "down"}},
 		Claims: []Claim{{Member: "n1", Leader: 4, Term: 5}},
 		Faults: []Fault{{At: 1, Until: 2, Round: 1, Members: []string{"n1"}, What: "killed"}},
+		Starts: []Start{{At: 2, Member: "n1"}},
 		Truth:  []Event{e, {Revision: 13, Key: "d/k", Deleted: true}},
 		Dumps:  map[string][]Event{"n1": {e}, "n2": {}},
 		Hashes: []Hash{{Member: "n1", Revision: 13, Compact: 12, Hash: 1<<32 - 1}},
@@ -61,12 +62,12 @@ func TestExampleIsFull(t *testing.T) {
 }
 
 func TestReadRefuses(t *testing.T) {
-	const head = `{"quorumkv_drill_history":1,"prefix":"d/"}` + "\n"
+	const head = `{"quorumkv_drill_history":2,"prefix":"d/"}` + "\n"
 	for text, want := range map[string]string{
 		"":                                    "line 1: the file is empty",
 		"{}\n":                                `line 1: this is no drill's history: no "quorumkv_drill_history" in it`,
 		"hello\n":                             "line 1: this is no drill's history: ",
-		`{"quorumkv_drill_history":2}` + "\n": "line 1: format 2, this program reads 1: use the version that wrote it",
+		`{"quorumkv_drill_history":9}` + "\n": "line 1: format 9, this program reads 2: use the version that wrote it",
 		head + `{"op":{"id":1}`:               "line 2: cut off in the middle",
 		head + `{"op":{"id":1}}` + "\n" + "null\n":                "line 3: 0 things in a line, want one",
 		head + `{"op":{"id":"x"}}` + "\n":                         "line 2: json: cannot unmarshal string",

@@ -134,8 +134,12 @@ type Fault struct {
 	Round   int           `json:"round"`   // from 1
 	Members []string      `json:"members"` // whom it struck
 	What    string        `json:"what"`    // "cut off from the others", "killed with SIGKILL"
-	// Restarts says that the processes of the members ended at At, or soon after, and began anew later.
-	Restarts bool `json:"restarts,omitempty"`
+}
+
+// Start is when a member that a fault had ended is started again. Its old process is gone by then.
+type Start struct {
+	At     time.Duration `json:"at"`
+	Member string        `json:"member"`
 }
 
 // Hash is a member's answer to HashKV.
@@ -160,6 +164,7 @@ type History struct {
 	Polls   []Poll  `json:"polls"`
 	Claims  []Claim `json:"claims"` // of members whose logs are ours to read
 	Faults  []Fault `json:"faults"`
+	Starts  []Start `json:"starts"`
 	// Truth is every change below Prefix from First+1 to Last, as one watch from one healthy member told it in the end, and
 	// Dumps what each member says that there is at Last.
 	Truth  []Event            `json:"truth"`
