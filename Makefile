@@ -20,7 +20,7 @@ run: build ## a three-node cluster on this machine, ready to use
 image: build ## container image quorumkv:latest
 	docker build -t quorumkv -f deploy/Dockerfile bin
 
-test: check unit race-quick fuzz-quick sim e2e ## everything that has to pass: about 14 minutes on 2 cores
+test: check unit race-quick fuzz-quick sim e2e ## everything that has to pass: about 15 minutes on 2 cores
 
 check: ## formatter, vet, linter, determinism
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -44,7 +44,7 @@ zoo: ## planted bugs, which must be found: by the simulator within 2,000 seeds o
 	$(GO) run ./internal/drill/cmd/planted
 
 e2e: build ## real processes, driven by etcd's own client and etcdctl
-	cd test && $(GO) test -count=1 -timeout 20m -p 3 ./... # they wait much: for elections, leases, disks
+	cd test && $(GO) test -count=1 -timeout 20m ./...
 
 drills: build ## every drill at full length, three nodes and five, reports in drills/: about 15 minutes
 	mkdir -p drills
