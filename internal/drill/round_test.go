@@ -13,13 +13,20 @@ import (
 
 // ruled is a cluster that keeps the rules it is given.
 type ruled struct {
-	members []Member
-	rules   []fault.Rules
+	members   []Member
+	rules     []fault.Rules
+	processes Processes
 }
+
+// mortal are processes that die and start, and do nothing else.
+type mortal struct{ Processes }
+
+func (mortal) Kill(int) error  { return nil }
+func (mortal) Start(int) error { return nil }
 
 func (c *ruled) Members() []Member           { return c.members }
 func (c *ruled) Client(int) *clientv3.Client { panic("nobody is asked here") }
-func (c *ruled) Processes() Processes        { return nil }
+func (c *ruled) Processes() Processes        { return c.processes }
 
 func (c *ruled) SetFaults(_ context.Context, i int, rules fault.Rules, _ time.Duration) error {
 	c.rules[i] = rules
@@ -113,5 +120,21 @@ func TestFaultsAreRecorded(t *testing.T) {
 	}
 	if s := r.struck; !s.begun || len(s.whom) != 2 || s.leader != -1 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestStartsAreRecorded: of the members that were killed, and after that.
+func TestStartsAreRecorded(t *testing.T) {
+	r, cluster := newRound(3)
+	cluster.processes = mortal{}
+	if err := r.fell(t.Context(), true, 1); err != nil {
+		t.Fatal(err)
+	}
+	killed := r.rec.Now()
+	if err := r.undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h := r.rec.History(); len(h.Starts) != 1 || h.Starts[0].Member != "b" || h.Starts[0].At < killed {
+		t.Errorf("killed at %v, started: %+v", killed, h.Starts)
 	}
 }

@@ -15,7 +15,7 @@ import (
 const Format = 2
 
 // The file form is JSON lines. The first is the header; each of the others is an object with one field, which says what
-// the line is: an op, a watch, a lease, a poll, a claim, a fault, a change of the truth, a member's dump, a hash.
+// the line is: an op, a watch, a lease, a poll, a claim, a fault, a start, a change of the truth, a member's dump, a hash.
 type header struct {
 	Format    int      `json:"quorumkv_drill_history"`
 	Prefix    string   `json:"prefix"`
