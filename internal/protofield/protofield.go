@@ -2,18 +2,14 @@
 // field that has its zero value is left out. A tag is a field's number and wire type in one byte, so numbers end at 15.
 package protofield
 
-import (
-	"encoding/binary"
+import "google.golang.org/protobuf/encoding/protowire"
 
-	"google.golang.org/protobuf/encoding/protowire"
-)
-
-// BytesSize is the length of what AppendBytes appends, for a field of so many bytes.
-func BytesSize(n int) int {
-	if n == 0 {
+// BytesSize is the length of what AppendBytes appends.
+func BytesSize(v []byte) int {
+	if len(v) == 0 {
 		return 0
 	}
-	return 1 + protowire.SizeBytes(n)
+	return 1 + protowire.SizeBytes(len(v))
 }
 
 // AppendBytes appends a field of bytes or text.
@@ -21,7 +17,7 @@ func AppendBytes(b []byte, tag byte, v []byte) []byte {
 	if len(v) == 0 {
 		return b
 	}
-	return append(binary.AppendUvarint(append(b, tag), uint64(len(v))), v...)
+	return protowire.AppendBytes(append(b, tag), v)
 }
 
 // Number is the type of a field that protobuf writes as a varint; a negative one takes ten bytes.
@@ -40,5 +36,5 @@ func AppendNumber[N Number](b []byte, tag byte, v N) []byte {
 	if v == 0 {
 		return b
 	}
-	return binary.AppendUvarint(append(b, tag), uint64(v))
+	return protowire.AppendVarint(append(b, tag), uint64(v))
 }

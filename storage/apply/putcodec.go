@@ -28,7 +28,7 @@ func EncodePut(put *pb.PutRequest) ([]byte, error) {
 	if len(put.ProtoReflect().GetUnknown()) > 0 {
 		return proto.Marshal(&pb.InternalRaftRequest{Put: put})
 	}
-	size := protofield.BytesSize(len(put.Key)) + protofield.BytesSize(len(put.Value)) + protofield.NumberSize(put.Lease) +
+	size := protofield.BytesSize(put.Key) + protofield.BytesSize(put.Value) + protofield.NumberSize(put.Lease) +
 		protofield.NumberSize(number(put.PrevKv)) + protofield.NumberSize(number(put.IgnoreValue)) +
 		protofield.NumberSize(number(put.IgnoreLease))
 	b := make([]byte, 0, 1+protowire.SizeBytes(size))

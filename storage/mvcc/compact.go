@@ -24,8 +24,8 @@ func (s *Store) Compact(rev int64) error {
 func (s *Store) CompactStep(max int) (done bool) {
 	invariant.Check(!s.txn, "compact step inside a write transaction")
 	more := s.condemn(max)
-	for _, key := range s.condemned.take(max, !more) {
-		s.removeOldest(key)
+	for _, row := range s.condemned.take(max, !more) {
+		s.removeOldest(row.key)
 		s.view = nil
 	}
 	if more || !s.condemned.empty() {

@@ -16,7 +16,6 @@ const condemnedRows = 64 << 10
 type condemned struct {
 	gathered []condemnedRow
 	ordered  []condemnedRow // what is left of those gathered before
-	taken    []string       // by the last call of take
 }
 
 // condemnedRow stands for one row of a key, the oldest one when its turn comes. Its place in the file is only where it is
@@ -37,9 +36,8 @@ func (c *condemned) full() bool { return len(c.gathered) >= condemnedRows }
 
 func (c *condemned) empty() bool { return len(c.gathered)+len(c.ordered) == 0 }
 
-// take returns the keys of up to max rows, and none while there are others to be gathered with them; all says that there are
-// not. The slice is valid until the next call.
-func (c *condemned) take(max int, all bool) []string {
+// take takes up to max rows, and none while there are others to be gathered with them; all says that there are not.
+func (c *condemned) take(max int, all bool) []condemnedRow {
 	if len(c.ordered) == 0 && (all || c.full()) {
 		slices.SortFunc(c.gathered, func(a, b condemnedRow) int {
 			return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.total, b.total))
@@ -47,10 +45,7 @@ func (c *condemned) take(max int, all bool) []string {
 		c.gathered, c.ordered = nil, c.gathered
 	}
 	n := min(max, len(c.ordered))
-	c.taken = c.taken[:0]
-	for _, row := range c.ordered[:n] {
-		c.taken = append(c.taken, row.key)
-	}
+	taken := c.ordered[:n]
 	c.ordered = c.ordered[n:]
-	return c.taken
+	return taken
 }

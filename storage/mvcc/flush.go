@@ -57,7 +57,6 @@ func (s *Store) Seal() *Sealed {
 		metaDirty:   s.metaDirty,
 		block:       s.block,
 	}
-	s.block = nil
 	f.fileRows = s.rows + int64(len(f.rows)-len(f.deletes))
 	s.sealed, s.freshBytes = len(s.overlay), 0
 	s.sealedDeletes, s.freshDeleteBytes = len(s.deletes), 0
@@ -129,7 +128,6 @@ func (s *Store) endFlush() *Sealed {
 	if cap(f.block) <= blockKept {
 		s.block = f.block
 	}
-	f.block = nil
 	return f
 }
 

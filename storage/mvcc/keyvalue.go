@@ -33,8 +33,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // KeyValueSize is the length of what AppendKeyValue appends.
 func KeyValueSize(kv *mvccpb.KeyValue) int {
-	return protofield.BytesSize(len(kv.Key)) + protofield.NumberSize(kv.CreateRevision) + protofield.NumberSize(kv.ModRevision) +
-		protofield.NumberSize(kv.Version) + protofield.BytesSize(len(kv.Value)) + protofield.NumberSize(kv.Lease)
+	return protofield.BytesSize(kv.Key) + protofield.NumberSize(kv.CreateRevision) + protofield.NumberSize(kv.ModRevision) +
+		protofield.NumberSize(kv.Version) + protofield.BytesSize(kv.Value) + protofield.NumberSize(kv.Lease)
 }
 
 // AppendKeyValue appends the bytes that proto.Marshal gives: fields in the order of their numbers, zero ones left out.
@@ -96,7 +96,7 @@ func (e *Event) rowBytes() int { return revisionKeyBytes(e.Delete) + rowValueSiz
 // rowValueSize is the length of what appendRowValue appends.
 func rowValueSize(e *Event) int {
 	if e.Delete {
-		return protofield.BytesSize(len(e.KV.Key)) + checksumBytes
+		return protofield.BytesSize(e.KV.Key) + checksumBytes
 	}
 	return KeyValueSize(e.KV) + checksumBytes
 }
