@@ -40,7 +40,7 @@ type clock struct {
 func (c *clock) Now() time.Duration { return c.n.now }
 func (c *clock) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(c.n.now) }
 func (c *clock) After(d time.Duration, f func()) (stop func()) {
-	t := &timer{at: c.n.now + d, f: f}
+	t := &timer{at: c.n.now + d, brief: d < time.Millisecond, f: f}
 	if c.life == c.n.life {
 		c.n.timers = append(c.n.timers, t)
 	}
@@ -67,8 +67,9 @@ func (p port) Send(to uint64, m *peerpb.Message) {
 }
 
 type timer struct {
-	at time.Duration
-	f  func()
+	at    time.Duration
+	brief bool // fires when nothing else is left to do, without any time passing
+	f     func()
 }
 
 type job struct {

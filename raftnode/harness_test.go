@@ -35,6 +35,7 @@ type cluster struct {
 	nodes []*node
 	out   strings.Builder // what happened since it was last taken
 	trace bool            // also tell what is synced and sent
+	rush  bool            // brief timers do not fire
 
 	network []*envelope // in flight, oldest first
 	holds   []filter    // messages that stay in flight until told otherwise
@@ -289,7 +290,7 @@ func (c *cluster) settle() {
 	c.t.Fatalf("the cluster does not come to rest:\n%s", c.out.String())
 }
 
-// step takes one step: a turn of every loop, else one lane job, else one message.
+// step takes one step: a turn of every loop, else one lane job, else one message, else one brief timer.
 func (c *cluster) step() bool {
 	moved := false
 	for _, n := range c.nodes {
@@ -312,11 +313,23 @@ func (c *cluster) step() bool {
 	}
 	i := slices.IndexFunc(c.network, func(e *envelope) bool { return !e.held })
 	if i < 0 {
-		return false
+		return slices.ContainsFunc(c.nodes, (*node).fireBrief)
 	}
 	e := c.network[i]
 	c.network = slices.Delete(c.network, i, i+1)
 	c.deliver(e)
+	return true
+}
+
+// fireBrief fires the oldest brief timer, if there is one.
+func (n *node) fireBrief() bool {
+	i := slices.IndexFunc(n.timers, func(t *timer) bool { return t.brief })
+	if i < 0 || n.c.rush || n.paused || n.raft == nil {
+		return false
+	}
+	t := n.timers[i]
+	n.timers = slices.Delete(n.timers, i, i+1)
+	n.posted = append(n.posted, t.f)
 	return true
 }
 

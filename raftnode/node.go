@@ -53,6 +53,7 @@ type Node struct {
 	reads        readQueue
 	watches      *watch.Hub
 	appends      appendQueue
+	notices      notices
 	committed    []*raftpb.Message // entries that are to be applied and have to wait, oldest first
 	flush        flushState
 	snaps        snapshots
@@ -133,6 +134,7 @@ func (n *Node) halt() {
 	if n.stopTick != nil {
 		n.stopTick()
 	}
+	n.notices.clear()
 	n.queue, n.qbytes = nil, 0
 	n.pending.failAll(ErrStopped)
 	n.reads.failAll(ErrStopped)
@@ -189,6 +191,7 @@ func (n *Node) route(m *raftpb.Message) {
 	switch m.GetTo() {
 	case raft.LocalAppendThread:
 		n.appends.push(m)
+		n.notices.appended(n.appends.last)
 		n.startAppend()
 	case raft.LocalApplyThread:
 		n.startApply(m)
@@ -200,14 +203,21 @@ func (n *Node) route(m *raftpb.Message) {
 			// receiver would have to refuse that name; the reader asks again by itself.
 			return
 		}
-		if n.withheld(m) {
+		if m.GetType() == raftpb.MsgApp && n.holdsBack(m) {
 			return
 		}
-		if m.GetType() == raftpb.MsgSnap {
-			n.snapshotOffered(m)
-		}
-		n.send(m.GetTo(), &peerpb.Message{Body: &peerpb.Message_Raft{Raft: m}})
+		n.sendRaft(m)
 	}
+}
+
+func (n *Node) sendRaft(m *raftpb.Message) {
+	if n.withheld(m) {
+		return
+	}
+	if m.GetType() == raftpb.MsgSnap {
+		n.snapshotOffered(m)
+	}
+	n.send(m.GetTo(), &peerpb.Message{Body: &peerpb.Message_Raft{Raft: m}})
 }
 
 func (n *Node) send(to uint64, m *peerpb.Message) {
@@ -306,6 +316,7 @@ func (n *Node) observe() {
 	}
 	if wasLeader && n.role != raft.StateLeader {
 		n.stall.silent, n.stall.handed = false, false
+		n.notices.clear()
 		n.refuseForeign()
 	}
 	if n.leader != 0 {

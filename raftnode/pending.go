@@ -16,7 +16,7 @@ type Proposal struct {
 	started  time.Duration
 	deadline time.Duration
 	sent     bool // proposed here or forwarded: from now on only the log knows the outcome
-	again    bool // and it was sent before, to a leader that was lost
+	again    bool // it was sent before, and may be in a log
 	finished bool
 }
 

@@ -85,6 +85,7 @@ func (n *Node) proposeBatches() {
 				n.logger.Warn("proposal refused", "error", err)
 				return
 			}
+			n.notices.proposed(batch, n.self.Member)
 		}
 		n.dequeue(places)
 	}
@@ -250,8 +251,8 @@ func (n *Node) forwardRefused(r *peerpb.ForwardRefused) {
 	}
 }
 
-// requeueSent puts what was sent to an earlier leader back in front of the queue, in its old order, for the leader
-// that was just elected. What the old leader's log already holds is executed once all the same: the id decides.
+// requeueSent puts what was sent, to an earlier leader or in vain, back in front of the queue, in its old order. What a log
+// already holds is executed once all the same: the id decides.
 func (n *Node) requeueSent() {
 	var again []queued
 	for _, p := range n.pending.order {

@@ -73,6 +73,7 @@ import (
 //	scrub N                              a pass over all files of the node, and what all passes have found
 //	status NODES
 //	trace on|off                         tells also what is sent, synced and renamed
+//	rush on|off                          the next command comes before what is due within a millisecond
 //
 // Rewrite the expectations with: go test ./raftnode -run TestScripts -rewrite
 func TestScripts(t *testing.T) {
@@ -210,6 +211,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		}
 	case "trace":
 		c.trace = d.HasArg("on")
+	case "rush":
+		c.rush = d.HasArg("on")
 	case "hold", "network", "step", "lose", "copy", "forge", "release", "cut", "heal":
 		s.messages(t, d)
 	case "unreachable":

@@ -23,7 +23,7 @@ import (
 //   - A damaged state is rebuilt from a peer, as always (stateloss.go).
 //
 // It reads on a lane of its own and changes nothing but the identity; what other lanes own, they mend. What is found in a
-// segment that was compacted meanwhile does not count.
+// segment that was compacted meanwhile does not count, and the log is read again.
 
 const (
 	// firstScrub is within which time after a start the first pass begins, at random: members that start together must not
@@ -61,7 +61,7 @@ type logRenewal struct {
 	segment   uint64 // where it was found
 	confirmed bool   // the log still has that segment
 	notBefore time.Duration
-	tried     func() // called after the first attempt
+	tried     func(gone bool) // called after the first attempt; gone says that the segment was compacted meanwhile
 }
 
 // ScrubStats says what the scrubber has done since boot.
@@ -241,7 +241,15 @@ func (n *Node) scrubLogPiece(p *scrubPass) {
 		}
 		next := n.scrubState
 		renew := func(r *logRenewal) {
-			next = func(p *scrubPass) { n.logDamaged(r, func() { n.scrubState(p) }) }
+			next = func(p *scrubPass) {
+				n.logDamaged(r, func(gone bool) {
+					if gone {
+						n.scrubLog(p) // what is behind that segment has not been read
+						return
+					}
+					n.scrubState(p)
+				})
+			}
 		}
 		var corrupt *wal.CorruptError
 		switch {
@@ -261,7 +269,7 @@ func (n *Node) scrubLogPiece(p *scrubPass) {
 }
 
 // logDamaged has the log written anew as soon as may be, and calls tried after the first attempt.
-func (n *Node) logDamaged(r *logRenewal, tried func()) {
+func (n *Node) logDamaged(r *logRenewal, tried func(gone bool)) {
 	r.tried = tried
 	n.scrub.renew = r
 	n.startAppend()
@@ -305,7 +313,7 @@ func (n *Node) renewLog() {
 		n.schedule()
 		if tried := r.tried; tried != nil {
 			r.tried = nil
-			tried()
+			tried(gone)
 		}
 	})
 }

@@ -212,6 +212,8 @@ func (n *Node) stateBack() {
 	if n.lost.check > 0 {
 		n.histories.rebuilt = n.env.Clock.Now()
 	}
+	// What this node had sent may be part of the new state, and nobody answers for it: a second copy is answered as such.
+	n.requeueSent()
 	n.committed = append(n.lost.failed, n.committed...)
 	n.lost = stateLoss{}
 	n.publish()

@@ -1,10 +1,10 @@
 package heapbound
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -22,32 +22,40 @@ func TestPercent(t *testing.T) {
 	}
 }
 
-// churn is what a process of its own does, see collections: it holds much and allocates more.
-const churn = "HEAPBOUND_CHURN"
+// hold is what a process of its own does, see goals: it holds much, and then little.
+const hold = "HEAPBOUND_HOLD"
 
-var kept []byte
+// What it holds, in MiB.
+const large, small = 256, 32
 
 func TestMain(m *testing.M) {
-	if os.Getenv(churn) == "" {
+	how := os.Getenv(hold)
+	if how == "" {
 		os.Exit(m.Run())
 	}
-	if os.Getenv(churn) == "bound" {
+	if how == "bound" {
 		Set()
 	}
-	large := make([]byte, 256<<20)
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range 1 << 30 / (64 << 10) {
-		kept = make([]byte, 64<<10)
-	}
-	runtime.ReadMemStats(&after)
-	runtime.KeepAlive(large)
-	os.Stdout.WriteString(strconv.Itoa(int(after.NumGC - before.NumGC)))
+	fmt.Println(goalHolding(large), goalHolding(small))
 }
 
-// collections returns how many there were while a process that holds 256 MiB allocated 1 GiB.
-func collections(t *testing.T, how string, environ ...string) int {
+// goalHolding returns the size, in MiB, at which a heap with so many live is collected. The bound follows behind each collection,
+// so some pass first, and more while it is not what Set promises.
+func goalHolding(mib int) (goal int) {
+	held := make([]byte, mib<<20)
+	promised := mib + mib*percent(uint64(mib)<<20)/100
+	for i := 0; i < 10 || i < 1000 && (goal < promised-mib/10 || goal > promised+mib/10); i++ {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		goal = int(s.NextGC >> 20)
+	}
+	runtime.KeepAlive(held)
+	return goal
+}
+
+// goals returns at which sizes, in MiB, the heap of a process is collected that holds much, and then little.
+func goals(t *testing.T, how string, environ ...string) (holdingMuch, holdingLittle int) {
 	t.Helper()
 	c := exec.Command(os.Args[0])
 	for _, e := range os.Environ() {
@@ -55,26 +63,34 @@ func collections(t *testing.T, how string, environ ...string) int {
 			c.Env = append(c.Env, e)
 		}
 	}
-	c.Env = append(append(c.Env, churn+"="+how), environ...)
+	c.Env = append(append(c.Env, hold+"="+how), environ...)
 	out, err := c.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := strconv.Atoi(string(out))
-	if err != nil {
+	if _, err := fmt.Sscan(string(out), &holdingMuch, &holdingLittle); err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return holdingMuch, holdingLittle
 }
 
-// A large heap is collected when it has grown by a third, in every cycle and not only in the first: some twelve times, where
-// Go's rule would do so four times. More garbage is made while a collection runs: how many there are depends on the machine.
-func TestMoreCollectionsOfALargeHeap(t *testing.T) {
-	bound, free := collections(t, "bound"), collections(t, "free")
-	if bound < 2*free {
-		t.Errorf("%d collections with a bound, %d without", bound, free)
-	}
-	if n := collections(t, "bound", "GOGC=100"); n >= bound {
-		t.Errorf("%d collections with a bound, %d with one and GOGC: that was not heeded", bound, n)
+// A large heap is collected when it has grown by a third, and one that is small again when it has doubled, as Go does it.
+func TestLargeHeapsAreCollectedSooner(t *testing.T) {
+	for _, c := range []struct {
+		name, how string
+		environ   []string
+		much      int
+	}{
+		{"with a bound", "bound", nil, large * 4 / 3},
+		{"without", "free", nil, large * 2},
+		{"with GOGC, which is heeded", "bound", []string{"GOGC=100"}, large * 2},
+	} {
+		much, little := goals(t, c.how, c.environ...)
+		if much < c.much*9/10 || much > c.much*11/10 {
+			t.Errorf("%s, a heap of %d MiB may grow to %d, want %d", c.name, large, much, c.much)
+		}
+		if want := small * 2; little < want*9/10 || little > want*11/10 {
+			t.Errorf("%s, a heap of %d MiB, once larger, may grow to %d, want %d", c.name, small, little, want)
+		}
 	}
 }

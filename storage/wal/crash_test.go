@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -76,6 +77,7 @@ func crashRun(seed uint64, steps int) (images, torn int, err error) {
 					failed = errors.Join(failed, fmt.Errorf("step %d, image %d, before %s: %w", i, images, op, err))
 				} else if found.torn != "" {
 					torn++
+					failed = errors.Join(failed, leavings(found))
 				}
 			}
 			return nil
@@ -100,6 +102,18 @@ func crashRun(seed uint64, steps int) (images, torn int, err error) {
 		}
 	}
 	return images, torn, nil
+}
+
+// leavings scrubs a log that a crash has cut short. What it left is not taken for something that the disk has lost since.
+func leavings(w *writer) error {
+	s := NewScrub(w.fs, testDir, w.cfg, w.log.Extent())
+	if _, done, err := s.Next(math.MaxInt64); err != nil || !done {
+		return fmt.Errorf("scrub after a torn write (done: %t): %w", done, err)
+	}
+	if what, rotten := s.Leftovers(); rotten {
+		return fmt.Errorf("scrub after a torn write: taken for rot: %s", what)
+	}
+	return nil
 }
 
 // TestCrashAtEveryOperation runs one script again and again, each time ending before its k-th file operation, and opens

@@ -113,10 +113,11 @@ func (r *replay) header(h frameHeader, offset int64) error {
 }
 
 // content takes in the intact payload that belongs to the header just seen. The log is complete up to here, so damage
-// before it lost nothing.
-func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.ConfState) {
+// before it lost nothing. A boot's copy is made because what it copies may not have been synced; every other frame says that
+// what was before it was.
+func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.ConfState, copied bool) {
 	if r.damage != nil {
-		r.forgive()
+		r.forgive(!copied)
 	}
 	r.hint = max(r.hint, h.commit)
 	if h.kind == kindReset {
@@ -151,7 +152,7 @@ func (r *replay) content(h frameHeader, entries []*raftpb.Entry, conf *raftpb.Co
 func (r *replay) spoiled(h frameHeader, offset int64, d damage) {
 	if old := r.damage; old != nil {
 		if old.first == 0 && old.proof == "" {
-			r.forgive()
+			r.forgive(false)
 		} else {
 			r.prove(after(h, offset))
 		}
@@ -183,9 +184,9 @@ func (r *replay) prove(proof string) {
 	}
 }
 
-// forgive drops damage that lost nothing.
-func (r *replay) forgive() {
-	r.rotten = r.rotten || r.damage.first > 0
+// forgive drops damage that lost nothing. synced says that the disk once had what is damaged.
+func (r *replay) forgive(synced bool) {
+	r.rotten = r.rotten || synced && r.damage.first > 0
 	if r.ignored == "" {
 		r.ignored = fmt.Sprintf("%s: %s", r.damage.segment, r.damage.what)
 	}
@@ -255,7 +256,9 @@ func (r *replay) enter(h segmentHeader, start int64, name string) error {
 			return err
 		}
 	case r.damage != nil && ok:
-		r.forgive()
+		// What ends here without the frame was cut off by a boot, which found it as it is: torn by a crash, unless a crash
+		// leaves no such.
+		r.forgive(r.damage.proof != "")
 		r.cut(h.lastIndex, h.lastTerm)
 	case r.damage != nil:
 		// Not final: a boot's copy of the last frame may follow and bring back what is missing.

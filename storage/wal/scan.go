@@ -121,10 +121,11 @@ func (s *scanner) payload(h frameHeader, off int64) error {
 }
 
 func (s *scanner) take(h frameHeader, entries []*raftpb.Entry, conf *raftpb.ConfState) {
-	if h.content() && !s.copied(h.seq) {
+	copied := s.copied(h.seq)
+	if h.content() && !copied {
 		s.seg.added = true
 	}
-	s.r.content(h, entries, conf)
+	s.r.content(h, entries, conf, copied)
 }
 
 // copied says whether the frame of that number is a boot's copy.
@@ -139,7 +140,7 @@ func (s *scanner) spare(d damage, off int64) bool {
 		return false
 	}
 	s.r.hurt(d)
-	s.r.forgive()
+	s.r.forgive(true)
 	return true
 }
 
