@@ -202,6 +202,9 @@ func (m *Machine) execute(c *Command, term uint64, want bool) (Response, error) 
 		return resp, err
 	}
 	m.putRequest.Reset()
+	if txn := decodeTxn(c.Request); txn != nil {
+		return m.txn(txn, want)
+	}
 	r := &m.request
 	if proto.Unmarshal(c.Request, r) != nil {
 		return Response{}, ErrMalformedRequest

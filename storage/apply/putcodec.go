@@ -50,46 +50,36 @@ func number(v bool) uint64 {
 	return 0
 }
 
-// decodePut fills put, which must be zero, from an encoded InternalRaftRequest that is a put and nothing else; key and value
-// alias request. It reports false, and leaves the request to the protobuf library, when there is anything in it that it does
-// not know: what it accepts means the same to both. Most commands are puts, and nothing of them is copied this way.
+// decodePut fills put, which must be zero, from an encoded InternalRaftRequest that is a put and nothing else, unless DecodePut
+// leaves it to the protobuf library. Most commands are puts, and nothing of them is copied this way.
 func decodePut(request []byte, put *pb.PutRequest) bool {
-	if len(request) == 0 || request[0] != tagRequestPut {
-		return false
-	}
-	size, n := binary.Uvarint(request[1:])
-	if n <= 0 || size != uint64(len(request)-1-n) {
-		return false
-	}
-	for rest := request[1+n:]; len(rest) > 0; {
-		tag := rest[0]
-		v, n := binary.Uvarint(rest[1:])
-		if n <= 0 {
-			return false
-		}
-		rest = rest[1+n:]
-		switch tag {
-		case tagPutKey, tagPutValue:
-			if v == 0 || v > uint64(len(rest)) {
-				return false
-			}
-			if tag == tagPutKey {
-				put.Key = rest[:v:v]
-			} else {
-				put.Value = rest[:v:v]
-			}
-			rest = rest[v:]
+	f, rest, ok := protofield.Next(request)
+	return ok && f.Tag == tagRequestPut && len(rest) == 0 && DecodePut(f.Bytes, put)
+}
+
+// DecodePut fills put, which must be zero, from an encoded PutRequest; key and value alias message. It reports false, and leaves
+// the message to the protobuf library, when there is anything in it that it does not know: what it accepts means the same to
+// both. After that nothing in put counts.
+func DecodePut(message []byte, put *pb.PutRequest) bool {
+	return protofield.Each(message, func(f protofield.Field) bool {
+		switch f.Tag {
+		case tagPutKey:
+			put.Key = f.Bytes
+			return len(f.Bytes) > 0
+		case tagPutValue:
+			put.Value = f.Bytes
+			return len(f.Bytes) > 0
 		case tagPutLease:
-			put.Lease = int64(v)
+			put.Lease = int64(f.Number)
 		case tagPutPrevKV:
-			put.PrevKv = v != 0
+			put.PrevKv = f.Number != 0
 		case tagPutIgnoreValue:
-			put.IgnoreValue = v != 0
+			put.IgnoreValue = f.Number != 0
 		case tagPutIgnoreLease:
-			put.IgnoreLease = v != 0
+			put.IgnoreLease = f.Number != 0
 		default:
 			return false
 		}
-	}
-	return true
+		return true
+	})
 }
