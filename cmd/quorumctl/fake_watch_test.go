@@ -20,7 +20,7 @@ import (
 // watch, the client library hands on only this one after all that came before. A watch from revision 1 is compacted at
 // once.
 func (f *fake) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
-	for {
+	for id := int64(0); ; id++ { // two watches of a stream must not have the same: clientv3 would wait for the first for ever
 		r, err := stream.Recv()
 		if err != nil {
 			return nil
@@ -44,6 +44,7 @@ func (f *fake) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchRe
 			answers = slices.Delete(answers, 1, 3)
 		}
 		for _, answer := range answers {
+			answer.WatchId = id
 			if err := stream.Send(answer); err != nil {
 				return err
 			}
