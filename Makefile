@@ -84,7 +84,7 @@ fuzz fuzz-quick:
 	    echo "ok   $$0 $$f $$(echo "$$out" | grep -Eo "execs: [0-9]+" | tail -n 1 | grep . || echo "seeds only")"; \
 	  done'
 
-bench: build ## every row beside a real etcd, into docs/benchmarks.md: about an hour; BENCH='-rows put-1000', BENCH=-resume
+bench: build ## every row beside a real etcd, into docs/benchmarks.md: about 40 minutes; BENCH='-rows put-1000', BENCH=-resume
 	cd test && $(GO) run ./bench -results ../bench-results -document ../docs/benchmarks.md $(BENCH)
 
 bench-quick: build ## the first rows beside a real etcd: two minutes

@@ -67,8 +67,8 @@ func (q *notices) disarm() {
 func (n *Node) holdsBack(m *raftpb.Message) bool {
 	q := &n.notices
 	to := m.GetTo()
-	awaited, any := q.awaited[to]
-	asked := any && awaited <= m.GetCommit()
+	awaited, waits := q.awaited[to]
+	asked := waits && awaited <= m.GetCommit()
 	if asked {
 		delete(q.awaited, to)
 	}

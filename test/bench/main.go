@@ -1,7 +1,7 @@
 // Command bench compares QuorumKV with etcd: the same load on three nodes of each, on this machine, in one run. Absolute
 // numbers say as much about the machine as about the servers; what counts is the ratio, measured side by side.
 //
-//	go run ./bench                                   # the table, about an hour
+//	go run ./bench                                   # the table, about 40 minutes
 //	go run ./bench -list                             # its rows
 //	go run ./bench -rows put-1000,range-1000 -rounds 3
 //	go run ./bench -quick                            # the first rows, two minutes
