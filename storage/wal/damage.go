@@ -39,6 +39,8 @@ type damage struct {
 	offset  int64
 	what    string // what is wrong, where
 	proof   string // why it was synced once; "" while that is not known
+	// evident is set when it was found with a proof, and none had to come from what is behind it.
+	evident bool
 	// first and last bound the damaged entries as far as intact headers of damaged frames tell.
 	first, last uint64
 	// blind is set when a frame's header is unreadable as well, so that it may have changed any uncommitted entry.
@@ -58,6 +60,7 @@ func (d *damage) merge(more damage) {
 	}
 	d.last = max(d.last, more.last)
 	d.blind = d.blind || more.blind
+	d.evident = d.evident || more.evident
 }
 
 func (d *damage) corrupt(first, last uint64) *CorruptError {

@@ -167,6 +167,7 @@ func after(h frameHeader, offset int64) string {
 
 // hurt records damage. With an older one pending, both stand or fall together.
 func (r *replay) hurt(d damage) {
+	d.evident = d.proof != ""
 	if d.blind && r.gaps != nil {
 		r.gaps.lost.forget()
 	}
@@ -184,9 +185,9 @@ func (r *replay) prove(proof string) {
 	}
 }
 
-// forgive drops damage that lost nothing. synced says that the disk once had what is damaged.
+// forgive drops damage that lost nothing. synced says that the disk once had what is damaged; the damage may say so itself.
 func (r *replay) forgive(synced bool) {
-	r.rotten = r.rotten || synced && r.damage.first > 0
+	r.rotten = r.rotten || (synced || r.damage.evident) && r.damage.first > 0
 	if r.ignored == "" {
 		r.ignored = fmt.Sprintf("%s: %s", r.damage.segment, r.damage.what)
 	}
@@ -256,9 +257,7 @@ func (r *replay) enter(h segmentHeader, start int64, name string) error {
 			return err
 		}
 	case r.damage != nil && ok:
-		// What ends here without the frame was cut off by a boot, which found it as it is: torn by a crash, unless a crash
-		// leaves no such.
-		r.forgive(r.damage.proof != "")
+		r.forgive(false) // a boot cut it off, and found it as it is: torn by a crash
 		r.cut(h.lastIndex, h.lastTerm)
 	case r.damage != nil:
 		// Not final: a boot's copy of the last frame may follow and bring back what is missing.

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -213,6 +214,33 @@ func TestUnreadableEndIsNoTornWrite(t *testing.T) {
 	}
 	if r, err := Salvage(w.fs, testDir, w.cfg, 0); err != nil || r.Complete {
 		t.Errorf("the end is said to be known: %+v (%v)", r, err)
+	}
+}
+
+// A boot writes the last frame again because nobody knows whether it was synced. If the first copy is damaged later, a power cut
+// may have done that; but none leaves what the disk cannot read.
+func TestFirstCopyOfTheLastFrame(t *testing.T) {
+	for name, c := range map[string]struct {
+		damage func(w *writer, last span)
+		rotten bool
+	}{
+		"changed":    {func(w *writer, f span) { w.fs.Rot(f.segment, f.end-1, 1, func(p []byte) { p[0] ^= 1 }) }, false},
+		"unreadable": {func(w *writer, f span) { w.fs.Spoil(f.segment, f.end-1, 1) }, true},
+	} {
+		cfg := testConfig
+		cfg.SegmentBytes = 16 << 10
+		w, err := newWriter(memfs.New(1, ""), cfg, newRand(1))
+		must(t, err)
+		must(t, w.append(Record{Entries: []*raftpb.Entry{entry(2, 2, strings.Repeat("long", 2000))}}, true)) // more than a sector
+		frames := framesOf(w)
+		w, err = fork(w, w.fs.ProcessCrash())
+		must(t, err)
+		c.damage(w, frames[len(frames)-1])
+		s := NewScrub(w.fs, testDir, w.cfg, w.log.Extent())
+		_, done, err := s.Next(math.MaxInt64)
+		if what, rotten := s.Leftovers(); err != nil || !done || what == "" || rotten != c.rotten {
+			t.Errorf("%s: found %q, taken for rot: %t (done: %t, %v)", name, what, rotten, done, err)
+		}
 	}
 }
 
