@@ -42,17 +42,11 @@ func (c countingCodec) Unmarshal(data mem.BufferSlice, v any) error {
 func decode(data mem.BufferSlice, v any) (ok bool) {
 	switch r := v.(type) {
 	case *pb.RangeRequest:
-		if ok = apply.DecodeRange(data.Materialize(), r); !ok {
-			r.Reset()
-		}
+		ok = apply.DecodeRange(data.Materialize(), r)
 	case *pb.PutRequest:
-		if ok = apply.DecodePut(data.Materialize(), r); !ok {
-			r.Reset()
-		}
+		ok = apply.DecodePut(data.Materialize(), r)
 	case *pb.TxnRequest:
-		if ok = apply.DecodeTxn(data.Materialize(), r); !ok {
-			r.Reset()
-		}
+		ok = apply.DecodeTxn(data.Materialize(), r)
 	}
 	return ok
 }

@@ -38,6 +38,8 @@ func TestDecodePut(t *testing.T) {
 			t.Errorf("%v was left to the library", want)
 		} else if !proto.Equal(&got, want) {
 			t.Errorf("got %v, want %v", &got, want)
+		} else if cap(got.Key) != len(got.Key) || cap(got.Value) != len(got.Value) {
+			t.Errorf("%v: who appends to the key or the value writes into the request", want)
 		}
 	}
 }

@@ -46,8 +46,11 @@ const (
 // does that updates a key it has read.
 func decodeTxn(request []byte) *pb.TxnRequest {
 	f, rest, ok := protofield.Next(request)
+	if !ok || f.Tag != tagRequestTxn || len(rest) > 0 {
+		return nil
+	}
 	txn := new(pb.TxnRequest)
-	if !ok || f.Tag != tagRequestTxn || len(rest) > 0 || !DecodeTxn(f.Bytes, txn) {
+	if !DecodeTxn(f.Bytes, txn) {
 		return nil
 	}
 	return txn
