@@ -288,6 +288,9 @@ func (n *Node) receiveRaft(m *raftpb.Message) {
 	if m.GetType() == raftpb.MsgApp && n.appends.blocked != nil && !n.leads() {
 		return // the disk has no room for more; see ahead.go
 	}
+	if m.GetType() == raftpb.MsgReadIndex && n.answersReader(m) {
+		return
+	}
 	n.leases.sawEntries(m)
 	// An error means a message from a node that is not (or no longer) a peer: raft ignores it and so do we.
 	_ = n.raw.Step(m)

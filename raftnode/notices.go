@@ -74,9 +74,7 @@ func (n *Node) holdsBack(m *raftpb.Message) bool {
 	}
 	// The first commit of a term tells a follower that the leader knows everything: much waits for that.
 	if asked || len(m.GetEntries()) > 0 || n.newLeader() {
-		if delete(q.held, to); len(q.held) == 0 {
-			q.disarm()
-		}
+		q.drop(to)
 		return false
 	}
 	if q.held == nil {
@@ -87,6 +85,21 @@ func (n *Node) holdsBack(m *raftpb.Message) bool {
 		q.stop = n.env.Clock.After(noticeDelay, n.sendNotices)
 	}
 	return true
+}
+
+// drop forgets what a follower was to be told.
+func (q *notices) drop(to uint64) {
+	if delete(q.held, to); len(q.held) == 0 {
+		q.disarm()
+	}
+}
+
+// sendNotice sends what is held for a follower, before its time.
+func (n *Node) sendNotice(to uint64) {
+	if m := n.notices.held[to]; m != nil {
+		n.notices.drop(to)
+		n.sendRaft(m)
+	}
 }
 
 func (n *Node) sendNotices() {

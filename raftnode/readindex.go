@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorumkv/quorumkv/storage/apply"
 )
@@ -76,6 +77,31 @@ func (n *Node) askReadIndex() {
 	q.context = readContext(n.self, q.counter)
 	q.askedAt = n.env.Clock.Now()
 	n.raw.ReadIndex(q.context)
+}
+
+// answersReader answers a follower's read index at once, without a round of heartbeats, where that follower and this leader
+// are a quorum by themselves, as any two of three voters are. It tells whether it did.
+//
+// A round proves that nobody was elected above this leader when the read came. So does the request: its sender followed this
+// leader as it asked, thus had voted in no later term, and nor has this node until now. Whoever was elected above them before
+// the read came would have needed the vote of one of the two. It does not matter how old the request is: its reads came
+// before it.
+func (n *Node) answersReader(m *raftpb.Message) bool {
+	status := n.raw.BasicStatus() // of this moment: n.role is of the last turn
+	if status.RaftState != raft.StateLeader || status.GetTerm() != n.term || n.newLeader() || n.stall.silent ||
+		!n.quorumOf(func(id uint64) bool { return id == n.self.Member || id == m.GetFrom() }) {
+		return false
+	}
+	n.sendNotice(m.GetFrom()) // its reader must not wait for it
+	n.sendRaft(&raftpb.Message{
+		Type:    raftpb.MsgReadIndexResp.Enum(),
+		From:    new(n.self.Member),
+		To:      new(m.GetFrom()),
+		Term:    new(n.term),
+		Index:   new(status.GetCommit()),
+		Entries: m.GetEntries(),
+	})
+	return true
 }
 
 // newLeader tells whether this node leads but has not applied an entry of its own term yet. Its commit index may then be

@@ -211,14 +211,18 @@ func (n *network) partition() string {
 	case "groups", "one-way":
 		size := 1 + n.rng.IntN(nodes-1)
 		up = func(a, b int) bool { return (a < size) == (b < size) || (kind == "one-way" && a < size) }
-	case "leader":
+	case "leader": // with less than a majority, where that is more than itself
+		side := 1
+		if nodes > 3 {
+			side += n.rng.IntN((nodes - 1) / 2)
+		}
 		for i, o := range order {
 			if nd := n.w.nodes[o]; nd.raft != nil && nd.stat.Leader == nd.id {
 				order[0], order[i] = order[i], order[0]
 				break
 			}
 		}
-		up = func(a, b int) bool { return a != 0 && b != 0 }
+		up = func(a, b int) bool { return (a < side) == (b < side) }
 	case "node":
 		up = func(a, b int) bool { return a != 0 && b != 0 }
 	case "ring": // everybody hears two others only

@@ -92,6 +92,26 @@ var raftBugs = []Bug{
 		}},
 	},
 	{
+		Name: "one-follower-vouches",
+		What: "A leader answers the read index of a follower at once, although the two are no quorum of five voters: together " +
+			"they are deposed without knowing it, and a read misses a write that was acknowledged before it began.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/readindex.go",
+			Old:  "return id == n.self.Member || id == m.GetFrom() }",
+			New:  "return id != 0 }",
+		}},
+	},
+	{
+		Name: "new-leader-vouches",
+		What: "A leader answers the read index of a follower at once, before it has applied an entry of its own term: a read " +
+			"misses a write that the last leader acknowledged before it began.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/readindex.go",
+			Old:  "status.GetTerm() != n.term || n.newLeader() || n.stall.silent ||",
+			New:  "n.stall.silent ||",
+		}},
+	},
+	{
 		Name: "apply-not-drained",
 		What: "A snapshot replaces the state from another lane, without waiting for the applies that are queued: two jobs on " +
 			"one state at a time. Where lanes never overlap it does no harm, since applies skip what a newer state has: it is " +
