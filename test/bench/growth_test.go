@@ -82,3 +82,20 @@ func TestGrowth(t *testing.T) {
 		t.Fail()
 	}
 }
+
+// TestFillsWithLargeValues: however large values are, a server takes what fills a store with them.
+func TestFillsWithLargeValues(t *testing.T) {
+	code := newHost(testOutput{t}).run(func(h *host) {
+		b := newBench(t.Context(), h, tinySize())
+		for _, name := range []string{quorumKV, etcd} {
+			s := b.open(h, name, 1)
+			for i, valueBytes := range []int{64 << 10, 1 << 20} {
+				s.resize(valueBytes)
+				s.fill(t.Context(), h, s.keys+30*(i+1))
+			}
+		}
+	})
+	if code != 0 {
+		t.Fail()
+	}
+}

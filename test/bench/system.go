@@ -129,7 +129,7 @@ func (s *system) fill(ctx context.Context, h *host, keys int) {
 	if s.name == echo || s.keys >= keys {
 		return
 	}
-	s.write(ctx, h, s.keys, keys, filledAtOnce)
+	s.write(ctx, h, s.keys, keys, min(filledAtOnce, max(1, filledBytes/len(s.value))))
 	s.keys = keys
 }
 
@@ -146,8 +146,12 @@ func (s *system) overwrite(ctx context.Context, h *host, puts int) {
 // fillers is how many clients fill a store: enough for full batches.
 const fillers = 400
 
-// filledAtOnce is how many keys a transaction creates in a store that is to be large: what is measured comes after.
-const filledAtOnce = 50
+// filledAtOnce is how many keys a transaction creates in a store that is to be large, and filledBytes what their values may take
+// together, well below what a server accepts. What is measured comes after.
+const (
+	filledAtOnce = 50
+	filledBytes  = 512 << 10
+)
 
 // write puts to keys from..to-1, so many with a request, through the nodes that run.
 func (s *system) write(ctx context.Context, h *host, from, to, atOnce int) {
