@@ -218,6 +218,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	case "unreachable":
 		nodes := s.nodes(t, d)
 		nodes[0].raft.PeerUnreachable(nodes[1].id)
+	case "gone":
+		s.c.node(uint64(number(t, d, "for", 0))).raft.PeerGone(s.c.node(uint64(number(t, d, "node", 0))).id)
 	case "pause", "resume":
 		for _, n := range s.nodes(t, d) {
 			n.paused = d.Cmd == "pause"

@@ -164,6 +164,7 @@ func (s *Server) openNode(e env.Env, who founding) (err error) {
 		Disowned:    func(by uint64, reason string) { e.Post(func() { s.raft.Disowned(by, reason) }) },
 		Receive:     func(from peerpb.Boot, m *peerpb.Message) { e.Post(func() { s.raft.Receive(from, m) }) },
 		Unreachable: func(id uint64) { e.Post(func() { s.raft.PeerUnreachable(id) }) },
+		Gone:        func(id uint64) { e.Post(func() { s.raft.PeerGone(id) }) },
 		Faults:      s.drills.injector(),
 		Logger:      s.logger.Named("transport"),
 		Registerer:  registry,

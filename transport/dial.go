@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -103,8 +105,8 @@ func parseAddress(raw string) (address, error) {
 }
 
 // dial prepares a connection; nothing happens on the network until the first call on it. Reconnecting is not gRPC's
-// business but the sender's, which makes a new connection each time.
-func (t *Transport) dial(a address) (*grpc.ClientConn, error) {
+// business but the sender's, which makes a new connection each time. Should nobody listen there, refused is set.
+func (t *Transport) dial(a address, refused *atomic.Bool) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if a.secure {
 		if t.cfg.TLS == nil {
@@ -120,7 +122,9 @@ func (t *Transport) dial(a address) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithAuthority(authority),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: t.timing.handshake}).DialContext(ctx, a.network, a.endpoint)
+			conn, err := (&net.Dialer{Timeout: t.timing.handshake}).DialContext(ctx, a.network, a.endpoint)
+			refused.Store(errors.Is(err, syscall.ECONNREFUSED))
+			return conn, err
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: t.timing.handshake}),
 		grpc.WithDisableServiceConfig(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -35,6 +36,8 @@ type sender struct {
 	// wake ends a wait between attempts: the peer has just called us, so it is there. Receivers send, without waiting;
 	// room for one, since one is enough.
 	wake chan struct{}
+
+	absence absence
 }
 
 // run connects, sends until the stream is lost, and starts again, until the peer or the transport is done with.
@@ -52,6 +55,7 @@ func (s *sender) run() {
 			s.event(hclog.Warn, "peer lost", "reason", reasonOf(x.err), "elapsed", x.up.Round(time.Millisecond))
 			quiet = codes.Unavailable
 		}
+		s.lookForAbsence(x)
 		if errors.Is(x.err, errMoved) {
 			attempt, failed = 0, 0
 			continue
@@ -79,6 +83,8 @@ type session struct {
 	addrs int           // how many addresses there are to try, at least 1
 	up    time.Duration // zero when the stream never stood
 	err   error         // why it ended, or never stood
+
+	refused bool // nobody listens there
 }
 
 // session opens a stream to the peer's n-th address and sends on it for as long as it lasts.
@@ -90,7 +96,8 @@ func (s *sender) session(parent context.Context, n int) (x session) {
 		x.addrs, x.err = 1, errNoAddress
 		return x
 	}
-	conn, err := s.t.dial(x.addr)
+	var refused atomic.Bool
+	conn, err := s.t.dial(x.addr, &refused)
 	if err != nil {
 		x.err = err
 		return x
@@ -98,7 +105,7 @@ func (s *sender) session(parent context.Context, n int) (x session) {
 	defer conn.Close()
 	out, err := s.open(ctx, end, conn)
 	if err != nil {
-		x.err = err
+		x.err, x.refused = err, refused.Load()
 		if s.class == control && errors.Is(err, errNoAnswer) {
 			s.peer.cut(err) // without a control stream nobody pings, and the other streams would hang on
 		}

@@ -51,6 +51,10 @@ type Config struct {
 	// from anywhere, also from within Send, and must not block.
 	Unreachable func(id uint64)
 
+	// Gone, when set, hears that a peer's process has ended: it was connected, and now every address of its refuses
+	// connections, while nothing of its comes in. It is called from anywhere and must not block.
+	Gone func(id uint64)
+
 	// TLS is for https and unixs URLs of peers; nil when there are none.
 	TLS *tls.Config
 

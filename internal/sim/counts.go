@@ -9,20 +9,20 @@ import (
 
 // Counts say what runs went through, so that a quiet run is not taken for a proof.
 type Counts struct {
-	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots int
-	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                         int
-	Rotted, Unreadable, FoundRunning, Repaired, Scrubbed, ScrubPasses                    int
-	SyncErrors, WriteErrors, EndedByError                                                int
-	StaleFrames, LostWrites, AstrayWrites, LiesExposed, Losses                           int
-	AppliedBesideCommits, CrashesBesideCommits                                           int
-	SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken                    int
-	VotesAhead, VoteTrials, Blackouts, ClockSteps                                        int
-	Wiped, Restored, Unpromised, Clones, Refused                                         int
-	Twisted, Diverged, Rebuilt, Withdrawn                                                int
-	AckedWrites, AckedReads, PastReads, UnknownOutcomes, FailedWrites                    int
-	LeasesGranted, Renewals, Expiries, GuardedWrites                                     int
-	DurabilityChecks, PorcupineChecks                                                    int
-	WatchEvents, WatchNotices                                                            int
+	Events, Crashes, Elections, Partitions, Clogs, Pauses, Stalls, Duplicates, Snapshots, Gone int
+	Hangs, Fulls, NoRoomToStart, RefusedForSpace                                               int
+	Rotted, Unreadable, FoundRunning, Repaired, Scrubbed, ScrubPasses                          int
+	SyncErrors, WriteErrors, EndedByError                                                      int
+	StaleFrames, LostWrites, AstrayWrites, LiesExposed, Losses                                 int
+	AppliedBesideCommits, CrashesBesideCommits                                                 int
+	SnapshotTrials, QuickSnapshots, Garbled, Overloads, OverloadTaken                          int
+	VotesAhead, VoteTrials, GoneTrials, Blackouts, ClockSteps                                  int
+	Wiped, Restored, Unpromised, Clones, Refused                                               int
+	Twisted, Diverged, Rebuilt, Withdrawn                                                      int
+	AckedWrites, AckedReads, PastReads, UnknownOutcomes, FailedWrites                          int
+	LeasesGranted, Renewals, Expiries, GuardedWrites                                           int
+	DurabilityChecks, PorcupineChecks                                                          int
+	WatchEvents, WatchNotices                                                                  int
 	// CrashedAt counts crashes by the file operation that they struck, RoleChanges by the roles left and taken, Pieces
 	// what came with the pieces of snapshots.
 	CrashedAt, RoleChanges, Pieces map[string]int
@@ -42,7 +42,7 @@ func (c *Counts) numbers() []struct {
 		n    *int
 	}{
 		{"events", &c.Events}, {"crashes", &c.Crashes}, {"blackouts", &c.Blackouts}, {"elections", &c.Elections}, {"partitions", &c.Partitions},
-		{"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"clock steps", &c.ClockSteps}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
+		{"peers gone", &c.Gone}, {"gone trials", &c.GoneTrials}, {"clogged links", &c.Clogs}, {"pauses", &c.Pauses}, {"clock steps", &c.ClockSteps}, {"stalls", &c.Stalls}, {"duplicates", &c.Duplicates},
 		{"snapshots", &c.Snapshots}, {"acknowledged writes", &c.AckedWrites}, {"reads", &c.AckedReads},
 		{"reads of the past", &c.PastReads},
 		{"unknown outcomes", &c.UnknownOutcomes}, {"refused writes", &c.FailedWrites},
@@ -126,6 +126,7 @@ var floors = []struct {
 }{
 	{2, "duplicates", 100_000, func(c *Counts) int { return c.Duplicates }},
 	{3, "partitions", 5_000, func(c *Counts) int { return c.Partitions }},
+	{3, "peers that refused connections", 20_000, func(c *Counts) int { return c.Gone }},
 	{4, "clogged links", 3_000, func(c *Counts) int { return c.Clogs }},
 	{5, "messages damaged or forged", 100_000, func(c *Counts) int { return c.Garbled }},
 	{6, "crashes", 10_000, func(c *Counts) int { return c.Crashes }},

@@ -163,6 +163,26 @@ func (n *network) lost(from, to int) {
 	})
 }
 
+// gone lets a node hear, a moment later, that nobody listens any more where another one was. That is so when its process has
+// ended, and looks so when a firewall refuses connections on a link that is cut.
+func (n *network) gone(from, to int) {
+	node, link := n.w.nodes[from], [2]int{from, to}
+	if node.raft == nil {
+		return
+	}
+	life := n.w.nodes[to].life
+	hear := node.living(node.life, func() {
+		n.w.count.Gone++
+		node.raft.PeerGone(n.w.nodes[to].id)
+	})
+	n.w.queue.after(time.Duration(n.rng.Int64N(int64(noticeLoss))), func() {
+		ended := n.w.nodes[to].life == life && n.w.nodes[to].raft == nil
+		if n.cut[link] && n.w.opt.CutsRefuse || ended && !n.cut[link] {
+			hear()
+		}
+	})
+}
+
 // noticeLoss is how long the transport takes to notice.
 const noticeLoss = 100 * time.Millisecond
 
@@ -235,6 +255,15 @@ func (n *network) partition() string {
 		for b, to := range order {
 			if a != b && !up(a, b) {
 				n.cut[[2]int{from, to}] = true
+			}
+		}
+	}
+	if n.w.opt.CutsRefuse {
+		for from := range nodes {
+			for to := range nodes {
+				if n.cut[[2]int{from, to}] {
+					n.gone(from, to)
+				}
 			}
 		}
 	}

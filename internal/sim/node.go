@@ -323,6 +323,11 @@ func (n *node) crash(powerLoss bool) {
 	n.raft, n.view, n.paused, n.held = nil, nil, false, nil
 	n.crashing, n.lie = nil, nil
 	n.life++
+	for _, other := range n.w.nodes {
+		if other != n {
+			n.w.net.gone(other.index, n.index)
+		}
+	}
 	lied := n.lying
 	n.w.ran()
 	if powerLoss {

@@ -18,6 +18,7 @@ type Options struct {
 	DelayMean          time.Duration // exponential, so messages overtake each other
 	PartitionEvery     time.Duration // mean time between partitions; 0: none
 	PartitionFor       time.Duration // mean length
+	CutsRefuse         bool          // who is cut off from a node takes its process for ended
 	ClogEvery          time.Duration // mean time between clogged links, whose messages arrive together at the end; 0: none
 	CrashEvery         time.Duration // mean time between crashes; 0: none
 	CrashAtFileOp      bool          // some crashes strike at a random file operation instead of between events
@@ -178,5 +179,6 @@ func Draw(rng *rand.Rand) Options {
 	if coin() { // so few that applying waits for flushes
 		o.FlushOps = 1 + rng.IntN(20)
 	}
+	o.CutsRefuse = coin()
 	return o
 }

@@ -16,6 +16,7 @@ const (
 	stallLimit  = 2500 * time.Millisecond // until writes go on that the leader's disk held up
 	hangLimit   = time.Second             // for a few writes beside a follower's disk that hangs
 	fullLimit   = 5 * time.Second         // until all know of a full disk, and until writes are accepted again
+	goneLimit   = 1200 * time.Millisecond // until somebody stands for a leader whose process has ended; without news of that two seconds
 	voteLimit   = 8 * time.Second         // until another leads: some election timeouts, for who has no space must miss the old one first
 	trialHops   = 20                      // messages, one after the other, that a bound allows for
 	trialWrites = 4
@@ -35,6 +36,9 @@ func (w *world) trials() {
 	if w.opt.HangEvery > 0 && len(w.nodes) > 1 {
 		w.stallTrial(true)
 		w.stallTrial(false)
+	}
+	if w.opt.CrashEvery > 0 && len(w.nodes) > 1 && w.opt.Replay == 0 && w.opt.DelayMean <= quickDelay {
+		w.goneTrial()
 	}
 	if w.opt.FullEvery > 0 {
 		w.fullTrial()
@@ -212,6 +216,33 @@ func (w *world) voteTrial() {
 	w.squeezed = nil
 	w.within(fullLimit+voteLimit, w.writes(1, nil), "the disk has space again, and no write was accepted")
 	w.within(fullLimit, w.settled, "the disk has space again, and the nodes did not catch up")
+}
+
+// quickDelay is the delay of networks that deliver what a process sent before its death is noticed. A heartbeat that comes later,
+// as from no connection that broke, makes its followers wait for an election timeout.
+const quickDelay = 5 * time.Millisecond
+
+// goneTrial kills the leader: the others hear that nobody listens there any more, and one stands in less than an election
+// timeout and what chance may add to it.
+func (w *world) goneTrial() {
+	w.within(fullLimit, func() bool { return w.leaderNode() != nil && w.settled() }, "no leader that all follow")
+	if w.failure != "" {
+		return
+	}
+	lead := w.leaderNode()
+	term := lead.stat.Term
+	w.count.GoneTrials++
+	w.trace.event(w.queue.now, lead.index+1, "trial: the leader's process ends")
+	lead.frozen = true
+	lead.crash(false)
+	w.within(goneLimit, func() bool {
+		return slices.ContainsFunc(w.nodes, func(n *node) bool { return n != lead && n.stat.Term > term })
+	}, "the leader's process has ended, and nobody stood for election")
+	lead.frozen = false
+	if w.failure == "" {
+		lead.start()
+	}
+	w.within(fullLimit, w.writes(1, nil), "a leader's process ended, and no write was accepted")
 }
 
 // answered carries out an operation, once there is room for it among those that wait.

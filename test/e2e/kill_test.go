@@ -88,3 +88,21 @@ func TestAllKilledAtOnce(t *testing.T) {
 	awaitAcks(t, load, 200)
 	settle(t, c, load)
 }
+
+// TestLeaderGone: those whose leader's process has ended know it, and do not wait for an election timeout. How soon another
+// leads is chance, and so is whether both hear of it before.
+func TestLeaderGone(t *testing.T) {
+	onlyQuorumKV(t)
+	c := cluster.Start(t, cluster.Config{})
+	c.AwaitHealthy()
+	survivors := c.Followers()
+	leader, term := c.LeaderAfter(0)
+	c.Nodes[leader].Kill()
+	if !slices.ContainsFunc(survivors, func(i int) bool {
+		_, told := c.Nodes[i].AwaitLog("the leader's process is gone", 10*time.Second)
+		return told
+	}) {
+		t.Fatal("no follower noticed")
+	}
+	c.LeaderAfter(term)
+}

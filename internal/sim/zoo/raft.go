@@ -112,6 +112,34 @@ var raftBugs = []Bug{
 		}},
 	},
 	{
+		Name: "anybody-gone",
+		What: "A follower forgets its leader when the process of another follower ends: an election for nothing.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/gone.go",
+			Old:  "n.raw == nil || id != n.leader || n.leads()",
+			New:  "n.raw == nil || n.leads()",
+		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/gone"},
+	},
+	{
+		Name: "gone-unnoticed",
+		What: "Nobody acts on the news that the leader's process has ended: the cluster waits for an election timeout.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/gone.go",
+			Old:  "id != n.leader || n.leads()",
+			New:  "true",
+		}},
+	},
+	{
+		Name: "gone-leader-followed",
+		What: "A follower that hears of its leader's end stands for election but votes for nobody else, since it heard of that " +
+			"leader a moment ago: nobody is elected before the timeout.",
+		Edits: []mutant.Edit{{
+			File: "raftnode/gone.go",
+			Old:  "	_ = n.raw.ForgetLeader() // the error says that proposals are dropped, and this is none\n",
+		}},
+	},
+	{
 		Name: "apply-not-drained",
 		What: "A snapshot replaces the state from another lane, without waiting for the applies that are queued: two jobs on " +
 			"one state at a time. Where lanes never overlap it does no harm, since applies skip what a newer state has: it is " +
