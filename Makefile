@@ -90,7 +90,7 @@ bench: build ## every row beside a real etcd, into docs/benchmarks.md: about 40 
 bench-quick: build ## the first rows beside a real etcd: two minutes
 	cd test && $(GO) run ./bench -quick $(BENCH)
 
-bench-growth: build ## cost by keys, nodes, size of values and clients, as pictures in docs/: 20 minutes
+bench-growth: build ## cost by keys, nodes, size of values and clients, as pictures in docs/: ten minutes
 	cd test && $(GO) run ./bench -growth -results ../bench-results -document ../docs/benchmarks.md $(BENCH)
 
 bench-paths: ## Go's benchmarks of the hot paths
