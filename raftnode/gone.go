@@ -10,7 +10,7 @@ const goneElectionTicks = 1
 //
 // A wrong alarm costs an election at the most: the next heartbeat of a leader that is there makes up for it.
 func (n *Node) PeerGone(id uint64) {
-	if n.stopped || n.raw == nil || id != n.leader || n.leads() {
+	if n.stopped || n.raw == nil || id != n.raw.BasicStatus().Lead || id == n.self.Member {
 		return
 	}
 	n.logger.Info("the leader's process is gone: no election timeout is waited for", "leader-id", hex(id), "term", n.term)

@@ -87,8 +87,8 @@ func (n *Node) askReadIndex() {
 // the read came would have needed the vote of one of the two. It does not matter how old the request is: its reads came
 // before it.
 func (n *Node) answersReader(m *raftpb.Message) bool {
-	status := n.raw.BasicStatus() // of this moment: n.role is of the last turn
-	if status.RaftState != raft.StateLeader || status.GetTerm() != n.term || n.newLeader() || n.stall.silent ||
+	status := n.raw.BasicStatus() // of this moment: n.role and n.term are of the last turn, and newLeader is, too
+	if !n.leads() || status.RaftState != raft.StateLeader || status.GetTerm() != n.term || n.newLeader() || n.stall.silent ||
 		!n.quorumOf(func(id uint64) bool { return id == n.self.Member || id == m.GetFrom() }) {
 		return false
 	}

@@ -107,8 +107,8 @@ var raftBugs = []Bug{
 			"misses a write that the last leader acknowledged before it began.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/readindex.go",
-			Old:  "status.GetTerm() != n.term || n.newLeader() || n.stall.silent ||",
-			New:  "n.stall.silent ||",
+			Old:  "if !n.leads() || status.RaftState != raft.StateLeader || status.GetTerm() != n.term || n.newLeader() ||",
+			New:  "if status.RaftState != raft.StateLeader ||",
 		}},
 	},
 	{
@@ -116,7 +116,7 @@ var raftBugs = []Bug{
 		What: "A follower forgets its leader when the process of another follower ends: an election for nothing.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/gone.go",
-			Old:  "n.raw == nil || id != n.leader || n.leads()",
+			Old:  "n.raw == nil || id != n.raw.BasicStatus().Lead || id == n.self.Member",
 			New:  "n.raw == nil || n.leads()",
 		}},
 		Test: &mutant.Test{Package: "raftnode", Run: "TestScripts/gone"},
@@ -126,8 +126,8 @@ var raftBugs = []Bug{
 		What: "Nobody acts on the news that the leader's process has ended: the cluster waits for an election timeout.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/gone.go",
-			Old:  "id != n.leader || n.leads()",
-			New:  "true",
+			Old:  "|| id == n.self.Member",
+			New:  "|| true",
 		}},
 	},
 	{
