@@ -31,6 +31,7 @@ func (s *Store) CompactStep(max int) (done bool) {
 	if more || !s.condemned.empty() {
 		return false
 	}
+	s.condemned = condemned{}
 	if s.finished != s.compact {
 		s.finished = s.compact
 		s.metaDirty = true

@@ -15,7 +15,8 @@ const condemnedRows = 64 << 10
 // then taken in the order of the file: the next one is mostly in the same page.
 type condemned struct {
 	gathered []condemnedRow
-	ordered  []condemnedRow // what is left of those gathered before
+	ordered  []condemnedRow // those gathered before
+	taken    int            // of those in order
 }
 
 // condemnedRow stands for one row of a key, the oldest one when its turn comes. Its place in the file is only where it is
@@ -34,18 +35,18 @@ func (c *condemned) add(g garbage, it *item) {
 // full: what is gathered waits for its turn.
 func (c *condemned) full() bool { return len(c.gathered) >= condemnedRows }
 
-func (c *condemned) empty() bool { return len(c.gathered)+len(c.ordered) == 0 }
+func (c *condemned) empty() bool { return len(c.gathered)+len(c.ordered) == c.taken }
 
 // take takes up to max rows, and none while there are others to be gathered with them; all says that there are not.
 func (c *condemned) take(max int, all bool) []condemnedRow {
-	if len(c.ordered) == 0 && (all || c.full()) {
+	if c.taken == len(c.ordered) && (all || c.full()) {
 		slices.SortFunc(c.gathered, func(a, b condemnedRow) int {
 			return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.total, b.total))
 		})
-		c.gathered, c.ordered = nil, c.gathered
+		c.gathered, c.ordered, c.taken = c.ordered[:0], c.gathered, 0
 	}
-	n := min(max, len(c.ordered))
-	taken := c.ordered[:n]
-	c.ordered = c.ordered[n:]
-	return taken
+	rows := c.ordered[c.taken:]
+	rows = rows[:min(max, len(rows))]
+	c.taken += len(rows)
+	return rows
 }

@@ -145,7 +145,8 @@ func (s *Store) trim() {
 		}
 		s.base = rev
 	}
-	s.overlay = slices.Clone(s.overlay[cut:])
+	rest := s.overlay[cut:]
+	s.overlay = append(make([]Event, 0, 2*len(rest)), rest...) // it grows by as much until the next time
 	s.flushed -= cut
 	s.sealed -= cut
 	s.overlayBytes = size

@@ -27,7 +27,7 @@ func (q *garbageQueue) push(at int64, key string, size int) {
 	q.pushed += int64(size)
 	last := len(q.chunks) - 1
 	if last < 0 || len(q.chunks[last]) == garbageChunk {
-		q.chunks = append(q.chunks, nil)
+		q.chunks = append(q.chunks, make([]garbage, 0, garbageChunk))
 		last++
 	}
 	q.chunks[last] = append(q.chunks[last], garbage{at: at, key: key, total: q.pushed})

@@ -304,7 +304,7 @@ func sameStore(t testing.TB, a, b *Store) {
 			st.Items = append(st.Items, fmt.Sprintf("%s: %+v after %+v", e.key, it, e.it.before()))
 			return true
 		})
-		for _, c := range slices.Concat(s.condemned.gathered, s.condemned.ordered) {
+		for _, c := range slices.Concat(s.condemned.gathered, s.condemned.ordered[s.condemned.taken:]) {
 			st.Garbage = append(st.Garbage, c.garbage)
 		}
 		for i, chunk := range s.garbage.chunks {

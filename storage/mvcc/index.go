@@ -37,9 +37,9 @@ func (w row) revision() Revision { return Revision{Main: w.main, Sub: int64(w.su
 func (w row) tombstone() bool    { return w.size&tombstoneBit != 0 }
 func (w row) bytes() int         { return int(w.size &^ tombstoneBit) }
 
-// item is the history of one key. A published item is never modified: a change replaces it. Its rows may share memory
-// with those of its successor, which only writes behind their end. It has 48 bytes, and
-// its key is in the tree only: millions are held.
+// item is the history of one key. A published item is never modified: a change replaces it, and whoever reads an older state may
+// find the new one, which has all rows of that state. Its rows may share memory with those of its successor, which only writes
+// behind their end. It has 48 bytes, and its key is in the tree only: millions are held.
 type item struct {
 	newest row
 	// past are the rows before the newest. They grow by revision; nil when there are none, as for most keys.
@@ -119,7 +119,8 @@ type index struct {
 	live, dead tree
 }
 
-// copy returns an index that keeps this content while x goes on changing. Only the owner of x may call it.
+// copy returns an index that keeps these keys, and all rows that they have now, while x goes on changing: later ones may be seen
+// in it as well. Only the owner of x may call it.
 func (x *index) copy() index { return index{live: x.live.copy(), dead: x.dead.copy()} }
 
 // get returns the entry of a key, whose history is nil if there is none.
@@ -130,30 +131,39 @@ func (x *index) get(key string) entry {
 	return x.dead.get(key)
 }
 
-// put makes it the history of a key that gets a pair now, and returns what it replaces, with the index's own copy of the
-// key. The caller completes it afterwards: the way down the tree is the larger part of a put, and this needs but one.
-func (x *index) put(key string, it *item) (was entry) {
-	was = x.live.set(key, it, false)
-	if was.it == nil && x.dead.len() > 0 {
-		if was.it = x.dead.get(key).it; was.it != nil {
-			x.dead.remove(key)
+// put gives a key the history that next returns, which ends in a pair. next is told the entry there is, with the index's own copy
+// of the key; its history is nil if there is none. What next returns must hold all rows of that.
+func (x *index) put(key string, next func(was entry) *item) {
+	dead := false
+	x.live.put(key, false, func(was entry) *item {
+		if was.it == nil && x.dead.len() > 0 {
+			was.it = x.dead.get(key).it
+			dead = was.it != nil
 		}
+		return next(was)
+	})
+	if dead {
+		x.dead.remove(key)
 	}
-	return was
 }
 
 // bury makes it, which ends in a tombstone, the history of a key that has a pair now. key is the index's own copy.
 func (x *index) bury(key string, it *item) {
 	x.live.remove(key)
-	x.dead.set(key, it, true)
+	x.putDead(key, it, true)
 }
 
-// replace sets the history of a key that stays in its tree.
+// putDead adds a key that is only history. One that does not last is copied.
+func (x *index) putDead(key string, it *item, lasts bool) {
+	x.dead.put(key, lasts, func(entry) *item { return it })
+}
+
+// replace gives a key a history without its oldest row. Views keep the one they have.
 func (x *index) replace(key string, it *item) {
 	if it.version == 0 {
-		x.dead.set(key, it, true)
+		x.dead.replace(key, it)
 	} else {
-		x.live.set(key, it, true)
+		x.live.replace(key, it)
 	}
 }
 

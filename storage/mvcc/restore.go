@@ -141,19 +141,22 @@ func (s *Store) restoreRow(w row, kv *mvccpb.KeyValue) (key string, err error) {
 	if w.tombstone() {
 		return s.restoreTombstone(w, kv, it)
 	}
-	was := s.index.put(alias(kv.Key), it)
-	if !continues(was.it, w, kv) {
-		return "", outOfOrder(w, kv)
-	}
-	if was.it == nil || was.it.version == 0 {
-		s.shape = w.main
-	} else {
-		s.garbage.push(w.main, was.key, was.it.newest.bytes())
-	}
-	if was.it != nil {
-		it.past = was.it.all()
-	}
-	return was.key, nil
+	s.index.put(alias(kv.Key), func(was entry) *item {
+		if !continues(was.it, w, kv) {
+			err = outOfOrder(w, kv)
+		}
+		if was.it == nil || was.it.version == 0 {
+			s.shape = w.main
+		} else {
+			s.garbage.push(w.main, was.key, was.it.newest.bytes())
+		}
+		if was.it != nil {
+			it.past = was.it.all()
+		}
+		key = was.key
+		return it
+	})
+	return key, err
 }
 
 // restoreTombstone is restoreRow for the end of a key.
@@ -164,7 +167,9 @@ func (s *Store) restoreTombstone(w row, kv *mvccpb.KeyValue, it *item) (key stri
 	}
 	s.shape = w.main
 	if was.it == nil { // compacted at it
-		return s.index.dead.set(alias(kv.Key), it, false).key, nil
+		key = string(kv.Key)
+		s.index.putDead(key, it, true)
+		return key, nil
 	}
 	s.garbage.push(w.main, was.key, was.it.newest.bytes())
 	s.index.bury(was.key, was.it.buried(w))

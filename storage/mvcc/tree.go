@@ -3,6 +3,8 @@ package mvcc
 import (
 	"slices"
 	"strings"
+	"sync/atomic" //determinism:ok others read while the owner writes, and whether they see the new history changes no answer
+	"unsafe"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 )
 
 // tree is a B-tree of keys and their histories. Its nodes know how many keys are below them, so that positions are found
-// as fast as keys. The zero value is empty.
+// as fast as keys. It belongs to one goroutine, its copies to everybody. The zero value is empty.
 type tree struct {
 	root *node
 	// generation counts the copies taken. Only nodes made since the last one may be changed; others are copied first.
@@ -30,6 +32,14 @@ type entry struct {
 	it  *item
 }
 
+// get returns the entry while the owner of the tree may set its history.
+func (e *entry) get() entry { return entry{e.key, (*item)(atomic.LoadPointer(e.place()))} }
+
+// set replaces the history while others read it.
+func (e *entry) set(it *item) { atomic.StorePointer(e.place(), unsafe.Pointer(it)) }
+
+func (e *entry) place() *unsafe.Pointer { return (*unsafe.Pointer)(unsafe.Pointer(&e.it)) }
+
 // node has one child more than entries, or none. Only a root may be without entries, and never for long.
 type node struct {
 	generation uint64
@@ -38,7 +48,7 @@ type node struct {
 	children   []*node
 }
 
-// copy returns a tree that keeps this content while t goes on changing. The copy must not be changed.
+// copy returns a tree that keeps these keys while t goes on changing; of their histories see put. The copy must not be changed.
 func (t *tree) copy() tree {
 	t.generation++
 	return *t
@@ -73,7 +83,7 @@ func (t *tree) get(key string) entry {
 	for n := t.root; n != nil; {
 		i, found := n.search(key)
 		if found {
-			return n.entries[i]
+			return n.entries[i].get()
 		}
 		if n.children == nil {
 			break
@@ -104,13 +114,14 @@ func (t *tree) rank(key string) int {
 	return rank
 }
 
-// set makes it the history of key. It returns what it replaces, with the tree's own copy of the key; the history in that is
-// nil if the key is new. A key that does not last is copied if it is new.
-func (t *tree) set(key string, it *item, lasts bool) (was entry) {
+// put gives a key the history that next returns, which is told the entry there is, with the tree's own copy of the key; its
+// history is nil if the key is new. Copies of the tree may see the new history of a key that they have: it holds what the old one
+// does. A key that does not last is copied if it is new.
+func (t *tree) put(key string, lasts bool, next func(was entry) *item) {
 	if t.root == nil {
 		t.root = &node{generation: t.generation}
 	}
-	n, parted, was := t.setIn(t.root, key, it, lasts)
+	n, parted, _ := t.putIn(t.root, key, lasts, next)
 	t.root = n
 	if parted.right != nil {
 		t.root = &node{
@@ -120,7 +131,6 @@ func (t *tree) set(key string, it *item, lasts bool) (was entry) {
 		}
 		t.root.recount()
 	}
-	return was
 }
 
 // parted is what a node lost when it was split: its right neighbour, and the entry that goes between the two. The zero value
@@ -130,32 +140,48 @@ type parted struct {
 	right  *node
 }
 
-// setIn is set below n. It returns the node to take n's place.
-func (t *tree) setIn(n *node, key string, it *item, lasts bool) (own *node, p parted, was entry) {
+// putIn is put below n. It returns the node to take n's place, and whether the key is new.
+func (t *tree) putIn(n *node, key string, lasts bool, next func(was entry) *item) (own *node, p parted, added bool) {
 	i, found := n.search(key)
-	own = t.own(n)
 	switch {
 	case found:
-		was = own.entries[i]
-		own.entries[i].it = it
-		return own, p, was
-	case own.children == nil:
-		if was.key = key; !lasts {
-			was.key = strings.Clone(key)
+		n.entries[i].set(next(n.entries[i]))
+		return n, p, false
+	case n.children == nil:
+		if !lasts {
+			key = strings.Clone(key)
 		}
+		it := next(entry{key: key})
+		own = t.own(n)
 		own.count++
-		return own, t.insert(own, i, entry{key: was.key, it: it}), was
+		return own, t.insert(own, i, entry{key: key, it: it}), true
 	}
-	child, below, was := t.setIn(own.children[i], key, it, lasts)
+	child, below, added := t.putIn(n.children[i], key, lasts, next)
+	if !added {
+		return n, p, false
+	}
+	own = t.own(n)
 	own.children[i] = child
-	if was.it == nil {
-		own.count++
-	}
+	own.count++
 	if below.right != nil {
 		own.children = slices.Insert(own.children, i+1, below.right)
 		p = t.insert(own, i, below.middle)
 	}
-	return own, p, was
+	return own, p, true
+}
+
+// replace gives a key that is there another history, of which copies of the tree see nothing.
+func (t *tree) replace(key string, it *item) {
+	t.root = t.own(t.root)
+	for n := t.root; ; {
+		i, found := n.search(key)
+		if found {
+			n.entries[i].it = it
+			return
+		}
+		n.children[i] = t.own(n.children[i])
+		n = n.children[i]
+	}
 }
 
 // insert adds an entry to a node that may be changed and has the child for it already, if it has any.
@@ -342,7 +368,7 @@ func (c *cursor) more() bool { return len(c.path) > 0 }
 // entry returns the key that the cursor is at, and its history.
 func (c *cursor) entry() entry {
 	p := c.path[len(c.path)-1]
-	return p.n.entries[p.at]
+	return p.n.entries[p.at].get()
 }
 
 // next goes to the next key.

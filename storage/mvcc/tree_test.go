@@ -36,6 +36,7 @@ func testTree(t *testing.T, rng *rand.Rand) {
 	}
 	var copies []held
 	var tr tree
+	now := int64(0) // each change has its own
 	model := map[string]*item{}
 	keys := 1 + rng.IntN(5000)
 	tr.loading = rng.IntN(2) == 0
@@ -48,6 +49,7 @@ func testTree(t *testing.T, rng *rand.Rand) {
 				n = rng.IntN(keys)
 			}
 			key := fmt.Sprintf("%06d", n)
+			now++
 			if removing {
 				if got, want := tr.remove(key), model[key] != nil; got != want {
 					t.Fatalf("remove %s: %t, want %t", key, got, want)
@@ -55,11 +57,22 @@ func testTree(t *testing.T, rng *rand.Rand) {
 				delete(model, key)
 				continue
 			}
-			it := &item{version: int64(i)}
-			if was := tr.set(key, it, i%2 == 0); was.it != model[key] || was.key != key {
-				t.Fatalf("set %s replaced %v, want %v", key, was, model[key])
+			if was := model[key]; was != nil && rng.IntN(4) == 0 {
+				model[key] = &item{created: was.created, version: now, lease: now}
+				tr.replace(key, model[key])
+				continue
 			}
-			model[key] = it
+			tr.put(key, i%2 == 0, func(was entry) *item {
+				if was.it != model[key] || was.key != key {
+					t.Fatalf("put %s finds %v, want %v", key, was, model[key])
+				}
+				it := &item{created: now, version: now}
+				if was.it != nil {
+					it.created, it.lease = was.it.created, was.it.lease
+				}
+				model[key] = it
+				return it
+			})
 		}
 		if tr.loading {
 			tr.loaded()
@@ -67,14 +80,20 @@ func testTree(t *testing.T, rng *rand.Rand) {
 				fits(t, tr.root)
 			}
 		}
-		sameTree(t, &tr, model, rng, keys)
+		sameTree(t, &tr, model, rng, keys, func(got, want *item) bool { return got == want })
 		if rng.IntN(3) == 0 {
 			copies = append(copies, held{tr.copy(), maps.Clone(model)})
 		}
 	}
 	for _, c := range copies {
-		sameTree(t, &c.tree, c.model, rng, keys)
+		sameTree(t, &c.tree, c.model, rng, keys, seenByCopy)
 	}
+}
+
+// seenByCopy compares the history that a copy has of a key with the one it had at first, which may have grown since: created is the
+// change that put the key there, lease the last one that replaced its history.
+func seenByCopy(got, want *item) bool {
+	return got == want || got != nil && want != nil && got.created == want.created && got.lease == want.lease && got.version > want.version
 }
 
 // fits checks that no node has more room than it is given when it grows.
@@ -89,7 +108,7 @@ func fits(t *testing.T, n *node) {
 }
 
 // sameTree reads a tree in every way and looks at its form.
-func sameTree(t *testing.T, tr *tree, model map[string]*item, rng *rand.Rand, keys int) {
+func sameTree(t *testing.T, tr *tree, model map[string]*item, rng *rand.Rand, keys int, same func(got, want *item) bool) {
 	t.Helper()
 	if tr.root != nil {
 		wellFormed(t, tr.root)
@@ -100,7 +119,7 @@ func sameTree(t *testing.T, tr *tree, model map[string]*item, rng *rand.Rand, ke
 	}
 	for range 20 {
 		key := fmt.Sprintf("%06d", rng.IntN(keys+1))[:4+rng.IntN(3)]
-		if got := tr.get(key); got.it != model[key] {
+		if got := tr.get(key); !same(got.it, model[key]) {
 			t.Fatalf("get %q: %v, want %v", key, got, model[key])
 		}
 		at, _ := slices.BinarySearch(sorted, key)
@@ -109,7 +128,7 @@ func sameTree(t *testing.T, tr *tree, model map[string]*item, rng *rand.Rand, ke
 		}
 		c := tr.seek(key)
 		for i := 0; i < 50 && at < len(sorted); i, at = i+1, at+1 {
-			if !c.more() || c.entry() != (entry{sorted[at], model[sorted[at]]}) {
+			if !c.more() || c.entry().key != sorted[at] || !same(c.entry().it, model[sorted[at]]) {
 				t.Fatalf("seek %q does not come to %q", key, sorted[at])
 			}
 			c.next()
@@ -120,7 +139,7 @@ func sameTree(t *testing.T, tr *tree, model map[string]*item, rng *rand.Rand, ke
 	}
 	n := 0
 	for c := tr.seek(""); c.more(); c.next() {
-		if n == len(sorted) || c.entry() != (entry{sorted[n], model[sorted[n]]}) {
+		if n == len(sorted) || c.entry().key != sorted[n] || !same(c.entry().it, model[sorted[n]]) {
 			t.Fatalf("key %d is %q", n, c.entry().key)
 		}
 		n++
@@ -159,7 +178,7 @@ func TestTreeInOrder(t *testing.T) {
 	const keys = 10_000
 	var tr tree
 	for i := range keys {
-		tr.set(fmt.Sprintf("%06d", i), &item{}, true)
+		tr.put(fmt.Sprintf("%06d", i), true, func(entry) *item { return &item{} })
 		if i%7 == 0 {
 			tr.copy()
 		}
@@ -184,5 +203,22 @@ func TestRowsAllocateNothing(t *testing.T) {
 	rev, size := Revision{Main: 1 << 40, Sub: 1 << 20}, 1<<20
 	if n := testing.AllocsPerRun(100, func() { w = newRow(rev, size, false) }); n != 0 || w.revision() != rev {
 		t.Errorf("%v allocations for row %v", n, w)
+	}
+}
+
+// TestOverwritesCopyNothing puts keys that are there: views do not make that cost a node.
+func TestOverwritesCopyNothing(t *testing.T) {
+	const keys = 10_000
+	var tr tree
+	key := func(i int) string { return fmt.Sprintf("%06d", i) }
+	for i := range keys {
+		tr.put(key(i), true, func(entry) *item { return &item{} })
+	}
+	some, it := key(keys/3), &item{}
+	if n := testing.AllocsPerRun(100, func() {
+		tr.copy()
+		tr.put(some, false, func(entry) *item { return it })
+	}); n > 0 {
+		t.Errorf("%v allocations to put a key that is there", n)
 	}
 }

@@ -67,23 +67,22 @@ func (t *WriteTxn) Put(key, value []byte, lease int64) {
 		Key: key, Value: value, Lease: lease,
 		ModRevision: rev.Main, CreateRevision: rev.Main, Version: 1,
 	}
-	it := new(item)
-	was := s.index.put(alias(key), it)
-	previous := int64(0)
-	switch {
-	case was.it == nil:
-		s.shape = rev.Main
-	case was.it.version == 0:
-		it.past = was.it.all()
-		s.shape = rev.Main
-	default:
-		it.past = was.it.all()
-		kv.CreateRevision, kv.Version = was.it.created, was.it.version+1
-		previous = was.it.lease
-		s.garbage.push(rev.Main, was.key, was.it.newest.bytes())
-	}
-	it.newest = t.record(Event{Rev: rev, KV: kv, PrevLease: previous})
-	it.created, it.version, it.lease = kv.CreateRevision, kv.Version, lease
+	s.index.put(alias(key), func(was entry) *item {
+		it, previous := &item{lease: lease}, int64(0)
+		if was.it != nil {
+			it.past = was.it.all()
+		}
+		if was.it == nil || was.it.version == 0 {
+			s.shape = rev.Main
+		} else {
+			kv.CreateRevision, kv.Version = was.it.created, was.it.version+1
+			previous = was.it.lease
+			s.garbage.push(rev.Main, was.key, was.it.newest.bytes())
+		}
+		it.created, it.version = kv.CreateRevision, kv.Version
+		it.newest = t.record(Event{Rev: rev, KV: kv, PrevLease: previous})
+		return it
+	})
 }
 
 // DeleteRange deletes all keys of a range (see Reader) and returns how many there were.
