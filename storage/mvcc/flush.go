@@ -146,7 +146,7 @@ func (s *Store) trim() {
 		s.base = rev
 	}
 	rest := s.overlay[cut:]
-	s.overlay = append(make([]Event, 0, 2*len(rest)), rest...) // it grows by as much until the next time
+	s.overlay = append(make([]Event, 0, 5*len(rest)/2), rest...) // it more than doubles before the next time
 	s.flushed -= cut
 	s.sealed -= cut
 	s.overlayBytes = size
