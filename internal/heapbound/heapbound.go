@@ -2,7 +2,7 @@
 //
 // Go collects garbage when the heap has doubled. A member that holds the index of millions of keys would let as much garbage
 // gather as they take, though what it allocates for its requests is little beside them. With a bound it collects when the heap
-// has grown by 64 MiB, or by half if that is more. Small heaps keep Go's rule.
+// has grown by 64 MiB, or by a third if that is more. Small heaps keep Go's rule.
 package heapbound
 
 import (
@@ -16,7 +16,7 @@ const (
 	// leastGrowth is what any heap may grow by, unless that is more than double.
 	leastGrowth = 64 << 20
 	// leastPercent is for the largest heaps: to collect one costs what is live in it, so it must not happen too often.
-	leastPercent   = 50
+	leastPercent   = 33
 	defaultPercent = 100
 )
 

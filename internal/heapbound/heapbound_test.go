@@ -14,7 +14,7 @@ func TestPercent(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, 100}, {1, 100}, {64 << 20, 100}, {128 << 20, 50}, {96 << 20, 66}, {256 << 20, 50}, {1 << 40, 50},
+		{0, 100}, {1, 100}, {64 << 20, 100}, {128 << 20, 50}, {256 << 20, 33}, {1 << 40, 33},
 	} {
 		if got := percent(c.live); got != c.want {
 			t.Errorf("a heap with %d live bytes may grow by %d %%, want %d", c.live, got, c.want)
@@ -74,14 +74,14 @@ func goals(t *testing.T, how string, environ ...string) (holdingMuch, holdingLit
 	return holdingMuch, holdingLittle
 }
 
-// A large heap is collected when it has grown by half, and one that is small again when it has doubled, as Go does it.
+// A large heap is collected when it has grown by a third, and one that is small again when it has doubled, as Go does it.
 func TestLargeHeapsAreCollectedSooner(t *testing.T) {
 	for _, c := range []struct {
 		name, how string
 		environ   []string
 		much      int
 	}{
-		{"with a bound", "bound", nil, large * 3 / 2},
+		{"with a bound", "bound", nil, large * 4 / 3},
 		{"without", "free", nil, large * 2},
 		{"with GOGC, which is heeded", "bound", []string{"GOGC=100"}, large * 2},
 	} {
