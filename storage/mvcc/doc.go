@@ -36,10 +36,11 @@
 // # The index
 //
 // The index maps each key to its rows: revision, size, whether it is a deletion. It is a B-tree whose nodes are copied
-// when keys come or go, or lose rows, after a view was taken. A new row of a key that is there replaces the key's item in place,
-// and older views see it too: they ask for rows by revision, and the new item has all that the old one had. A key with one row
-// takes some 80 bytes beside its own. Keys that have a pair now and keys that are only history sit in two trees. So a read of the newest
-// state passes no deleted keys, and a page of it costs as much as the page, although the answer counts the whole range.
+// when keys come or go, or lose rows, after a view was taken. A new row of a key that is there replaces the key's item in
+// place, and older views see it too: they ask for rows by revision, and the new item has all that the old one had. A key
+// with one row takes some 80 bytes beside its own. Keys that have a pair now and keys that are only history sit in two
+// trees. So a read of the newest state passes no deleted keys, and a page of it costs as much as the page, although the
+// answer counts the whole range.
 //
 // # Compaction
 //

@@ -151,6 +151,21 @@ var stateBugs = []Bug{
 		}},
 	},
 	{
+		Name: "compacted-in-older-views",
+		What: "A compaction takes rows out of the index of views that were taken before it: their readers miss pairs, and are " +
+			"not told that they were overtaken.",
+		Edits: []mutant.Edit{{
+			File: "storage/mvcc/tree.go",
+			Old:  "		n.children[i] = t.own(n.children[i])\n		n = n.children[i]\n",
+			New:  "		n = n.children[i]\n",
+		}, {
+			File: "storage/mvcc/tree.go",
+			Old:  "	t.root = t.own(t.root)\n	for n := t.root; ; {",
+			New:  "	for n := t.root; ; {",
+		}},
+		Test: &mutant.Test{Package: "storage/mvcc", Run: "TestTree"},
+	},
+	{
 		Name: "overlay-overlaps-file",
 		What: "Old history is read from the file beyond the revision at which the one in memory begins (etcd #17247): " +
 			"watchers get the events of the overlap twice.",
