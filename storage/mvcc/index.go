@@ -150,12 +150,12 @@ func (x *index) put(key string, next func(was entry) *item) {
 // bury makes it, which ends in a tombstone, the history of a key that has a pair now. key is the index's own copy.
 func (x *index) bury(key string, it *item) {
 	x.live.remove(key)
-	x.putDead(key, it, true)
+	x.putDead(key, it)
 }
 
-// putDead adds a key that is only history. One that does not last is copied.
-func (x *index) putDead(key string, it *item, lasts bool) {
-	x.dead.put(key, lasts, func(entry) *item { return it })
+// putDead adds a key that is only history, and keeps it.
+func (x *index) putDead(key string, it *item) {
+	x.dead.put(key, true, func(entry) *item { return it })
 }
 
 // replace gives a key a history without its oldest row. Views keep the one they have.

@@ -168,7 +168,7 @@ func (s *Store) restoreTombstone(w row, kv *mvccpb.KeyValue, it *item) (key stri
 	s.shape = w.main
 	if was.it == nil { // compacted at it
 		key = string(kv.Key)
-		s.index.putDead(key, it, true)
+		s.index.putDead(key, it)
 		return key, nil
 	}
 	s.garbage.push(w.main, was.key, was.it.newest.bytes())
