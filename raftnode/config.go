@@ -169,6 +169,7 @@ const (
 	leaseClockTicks      = 2    // the longest step of the lease clock
 	leaseAskTicks        = 5    // until the leader is asked again
 	leaseRoundTicks      = 3    // until the voters are asked again
+	leasePageTicks       = 6    // for voters without which too few are certain
 	maxLeasesAsked       = 4096 // leases in one message or round
 	maxLeaseItemsPerCall = 2
 	// Revocations in the log at once. With a node's clients' they stay below the duplicate window.

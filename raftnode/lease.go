@@ -39,6 +39,7 @@ type leases struct {
 
 	surveys uint64 // number of the last survey sent
 	asking  *survey
+	early   *earlySurvey // the last one that waits, if any
 	calls   leaseCalls
 	lead    *leaseLead // nil unless this node leads
 }
@@ -182,6 +183,7 @@ func (n *Node) leaderOfLeases() {
 		}
 	}
 	l.asking = nil
+	n.askAssumed(n.env.Clock.Now()) // before this leader is lost as well
 	l.calls.again()
 }
 
@@ -199,6 +201,7 @@ func (d *leaseLead) end() {
 // turnLeases is the part of a turn that is about leases.
 func (n *Node) turnLeases() {
 	n.askLeader()
+	n.answerEarlySurvey()
 	if n.leases.lead != nil && !n.newLeader() {
 		n.surveyNext()
 		n.startRound()

@@ -12,7 +12,8 @@ import (
 // expire; a node that may have forgotten renewals surveys the leader.
 type survey struct {
 	number uint64
-	to     uint64 // 0: the voters
+	to     uint64        // 0: the voters
+	begun  time.Duration // first sent
 	sent   time.Duration
 	leases []int64
 	// answers are those of the voters, at most one each.
@@ -31,7 +32,7 @@ type surveyed struct {
 func (n *Node) surveyNext() {
 	l, d := &n.leases, n.leases.lead
 	for d.page == nil && !d.settled {
-		p := &survey{}
+		p := &survey{begun: n.env.Clock.Now()}
 		l.table.Ascend(d.after, func(id int64, _ *leased) bool {
 			if !d.begun || id != d.after {
 				p.leases = append(p.leases, id)
@@ -82,13 +83,32 @@ func (n *Node) sendSurvey(to uint64, s *survey) {
 	}}})
 }
 
+// earlySurvey came when this node had applied less than its sender.
+type earlySurvey struct {
+	from uint64
+	*peerpb.LeaseSurvey
+}
+
+// answerEarlySurvey answers once this node has applied as much as the sender had. Followers learn of the commit that
+// makes a leader survey them about when the survey comes.
+func (n *Node) answerEarlySurvey() {
+	if s := n.leases.early; s != nil && n.applied >= s.GetApplied() {
+		n.leases.early = nil
+		n.leaseSurvey(s.from, s.LeaseSurvey)
+	}
+}
+
 // leaseSurvey answers the leader's survey, or as the leader that of another node. From the answer on this node takes no
 // part in rounds of lower terms, not even after a restart: its term is durable. Whoever gets no answer asks again.
 func (n *Node) leaseSurvey(from uint64, m *peerpb.LeaseSurvey) {
 	l := &n.leases
 	leads := l.lead != nil
-	if n.raw == nil || m.GetTerm() != n.term || m.GetTerm() != n.mem.hard.GetTerm() || n.applied < m.GetApplied() ||
+	if n.raw == nil || m.GetTerm() != n.term || m.GetTerm() != n.mem.hard.GetTerm() ||
 		leads && !l.lead.settled || !leads && from != n.leader || len(m.GetLeases()) > maxLeasesAsked {
+		return
+	}
+	if n.applied < m.GetApplied() {
+		l.early = &earlySurvey{from: from, LeaseSurvey: m}
 		return
 	}
 	t := &peerpb.LeaseTable{Id: m.GetId(), Term: m.GetTerm(), Remaining: make([]int64, len(m.GetLeases()))}
@@ -154,37 +174,57 @@ func (n *Node) readTable(from uint64, m *peerpb.LeaseTable, s *survey) (surveyed
 //
 // A confirmed renewal is in the tables of a quorum. Of those it is in, one is among any voters-quorum+1: if so many are
 // certain of a lease, the latest of their deadlines will do. Otherwise the latest of all that were heard does, for a
-// quorum was, and whoever may have forgotten something names too late a deadline.
+// quorum was, and whoever may have forgotten something names too late a deadline. That makes a lease live longer than it
+// has to, so the voters that are still silent get some time to know better.
 func (n *Node) endPage() {
 	l, d := &n.leases, n.leases.lead
 	quorum, voters := n.quorum()
 	if 1+len(d.page.answers) < quorum {
 		return
 	}
+	patient := 1+len(d.page.answers) < voters && n.env.Clock.Now()-d.page.begun < leasePageTicks*n.cfg.Tick
+	deadlines := make([]time.Duration, len(d.page.leases))
 	for i, id := range d.page.leases {
 		e, ok := l.table.Get(id)
 		if !ok {
 			continue
 		}
-		certain, sure, any := 0, time.Duration(0), e.deadline
-		if e.assumed == 0 {
-			certain, sure = 1, e.deadline
+		certain, sure, latest := d.page.heard(i, e)
+		switch {
+		case certain > voters-quorum:
+			deadlines[i] = sure
+		case patient:
+			return
+		default:
+			deadlines[i] = latest
 		}
-		for _, a := range d.page.answers {
-			if a.deadlines[i] < 0 {
-				continue // revoked there already
-			}
-			any = max(any, a.deadlines[i])
-			if !a.assumed[i] {
-				certain, sure = certain+1, max(sure, a.deadlines[i])
-			}
+	}
+	for i, id := range d.page.leases {
+		if e, ok := l.table.Get(id); ok {
+			e.deadline = deadlines[i]
+			l.certain(e)
 		}
-		if e.deadline = any; certain > voters-quorum {
-			e.deadline = sure
-		}
-		l.certain(e)
 	}
 	d.page = nil
+}
+
+// heard is what this node and those who answered know of the lease in place i: how many are certain of it, the latest
+// deadline of these, and the latest of all.
+func (s *survey) heard(i int, own *leased) (certain int, sure, latest time.Duration) {
+	latest = own.deadline
+	if own.assumed == 0 {
+		certain, sure = 1, own.deadline
+	}
+	for _, a := range s.answers {
+		if a.deadlines[i] < 0 {
+			continue // revoked there already
+		}
+		latest = max(latest, a.deadlines[i])
+		if !a.assumed[i] {
+			certain, sure = certain+1, max(sure, a.deadlines[i])
+		}
+	}
+	return certain, sure, latest
 }
 
 // settleLeases lets expiry begin.
@@ -201,16 +241,19 @@ func (n *Node) settleLeases() {
 }
 
 func (n *Node) retrySurvey(now time.Duration) {
-	if p := n.leases.lead.page; p != nil && now-p.sent >= leaseRoundTicks*n.cfg.Tick {
-		n.surveyVoters()
+	p := n.leases.lead.page
+	if p == nil || now-p.sent < leaseRoundTicks*n.cfg.Tick {
+		return
 	}
+	n.surveyVoters()
+	n.endPage() // patience has an end
 }
 
 // askAssumed asks the leader about leases of which this node may have forgotten renewals.
 func (n *Node) askAssumed(now time.Duration) {
 	l := &n.leases
 	if n.raw == nil || n.leader == 0 || n.leader == n.self.Member || l.assumed.Len() == 0 ||
-		n.term != n.mem.hard.GetTerm() || l.asking != nil && now-l.asking.sent < leaseAskTicks*n.cfg.Tick {
+		n.term != n.mem.hard.GetTerm() || l.asking != nil && now-l.asking.sent < leaseRoundTicks*n.cfg.Tick {
 		return
 	}
 	s := &survey{to: n.leader}

@@ -18,11 +18,29 @@ var leaseBugs = []Bug{
 		Name: "lease-own-table",
 		What: "A new leader believes its own table instead of asking a quorum: renewals that it took no part in are lost, and " +
 			"a lease expires before its time.",
+		Edits: []mutant.Edit{
+			{
+				File: "raftnode/leasesurvey.go",
+				Old:  "if 1+len(d.page.answers) < quorum {",
+				New:  "if 1+len(d.page.answers) < min(quorum, 1) {",
+			},
+			{
+				File: "raftnode/leasesurvey.go",
+				Old:  "patient := 1+len(d.page.answers) < voters &&",
+				New:  "patient := false &&",
+			},
+		},
+	},
+	{
+		Name: "lease-guessed-at-once",
+		What: "A new leader takes the first answers that make a quorum, although too few of them are certain: when a member was " +
+			"restarted just before, leases that nobody renews live up to twice their time. This one was real.",
 		Edits: []mutant.Edit{{
 			File: "raftnode/leasesurvey.go",
-			Old:  "if 1+len(d.page.answers) < quorum {",
-			New:  "if 1+len(d.page.answers) < min(quorum, 1) {",
+			Old:  "patient := 1+len(d.page.answers) < voters &&",
+			New:  "patient := false &&",
 		}},
+		Test: &mutant.Test{Package: "raftnode", Run: "^TestScripts/lease_handed_over$"},
 	},
 	{
 		Name: "lease-tick-clock",
