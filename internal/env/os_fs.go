@@ -45,6 +45,26 @@ func (f *osFS) Open(name string) (File, error) {
 	return &osFile{file}, nil
 }
 
+// OpenBlank writes past the page cache where that can be done.
+func (f *osFS) OpenBlank(name string) (File, error) {
+	p, err := f.resolve("open", name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(p, os.O_RDWR, 0)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	d, err := openDirect(file)
+	switch {
+	case err != nil:
+		return nil, errors.Join(err, file.Close())
+	case d == nil:
+		return &osFile{file}, nil
+	}
+	return d, nil
+}
+
 // Create reserves the space and then really writes the zeros: a reserved block that was never written is still marked
 // unwritten, and turning the mark is a metadata change that every later fdatasync would pay for. Nothing is durable
 // until the caller syncs. A file that could not be made whole is removed, so that it does not sit on the last of the
@@ -97,6 +117,9 @@ func fill(file *os.File, size int64) error {
 		return nil
 	}
 	if err := reserve(file, size); err != nil {
+		return err
+	}
+	if done, err := fillDirect(file, size); done || err != nil {
 		return err
 	}
 	for off := int64(0); off < size; {

@@ -61,6 +61,7 @@ func refuse(op, name string) error {
 	return &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("the data directory is open for reading only: %w", fs.ErrPermission)}
 }
 
+func (f *readOnlyFS) OpenBlank(name string) (File, error)       { return nil, refuse("open", name) }
 func (f *readOnlyFS) Create(name string, _ int64) (File, error) { return nil, refuse("create", name) }
 func (f *readOnlyFS) Reserve(name string, _ int64) error        { return refuse("reserve", name) }
 func (f *readOnlyFS) Rename(oldName, _ string) error            { return refuse("rename", oldName) }

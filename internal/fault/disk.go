@@ -74,6 +74,11 @@ func (f faultFS) Open(name string) (env.File, error) {
 	return f.wrap(name, file), err
 }
 
+func (f faultFS) OpenBlank(name string) (env.File, error) {
+	file, err := f.FS.OpenBlank(name)
+	return f.wrap(name, file), err
+}
+
 func (f faultFS) Create(name string, size int64) (env.File, error) {
 	if f.i.disk() == DiskFull {
 		return nil, noSpace("create", name)

@@ -44,8 +44,8 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 // nullFS forgets what is written once the log is open, so that only the log's own work is measured.
 type nullFS struct{ env.FS }
 
-func (n nullFS) Create(name string, size int64) (env.File, error) {
-	f, err := n.FS.Create(name, size)
+func (n nullFS) OpenBlank(name string) (env.File, error) {
+	f, err := n.FS.OpenBlank(name)
 	return nullFile{f}, err
 }
 

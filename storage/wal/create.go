@@ -144,11 +144,17 @@ func blankFile(f env.FS, dir, tmp string, size int64) (env.File, int64, error) {
 		return nil, 0, err
 	}
 	file, err := f.Create(tmp, size)
-	return file, size, err
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, 0, err
+	}
+	return openBlank(f, tmp)
 }
 
 func openBlank(f env.FS, name string) (env.File, int64, error) {
-	file, err := f.Open(name)
+	file, err := f.OpenBlank(name)
 	if err != nil {
 		return nil, 0, err
 	}

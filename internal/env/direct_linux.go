@@ -1,0 +1,127 @@
+package env
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// directBlock is what direct writes are made of: no disk has larger sectors that a file system shows.
+	directBlock = 4096
+	// directChunk is the most that one direct write takes along.
+	directChunk = 1 << 20
+	// directLeast is the size from which on files are written directly.
+	directLeast = 1 << 20
+)
+
+// directFile writes past the page cache: what nobody will read needs no memory, and no copy there. It is for a file of
+// zeros that is filled in ascending order, so that the rest of the last block needs not be read.
+type directFile struct {
+	osFile // everything else
+	past   *os.File
+	end    int64  // of what was written; zeros follow
+	buf    []byte // aligned; begins with the block that end is in
+}
+
+// alignedZeros is never written to.
+var alignedZeros = alignedBuffer(directChunk)
+
+// fillDirect fills a file of that size with zeros, unless it says that this is to be done another way.
+func fillDirect(file *os.File, size int64) (done bool, err error) {
+	d, err := openDirect(file)
+	if d == nil || err != nil {
+		return false, err
+	}
+	for off := int64(0); off < size && err == nil; {
+		n := 0
+		n, err = d.past.WriteAt(alignedZeros[:min(size-off, directChunk)], off)
+		off += int64(n)
+	}
+	if err = errors.Join(err, d.past.Close()); errors.Is(err, syscall.EINVAL) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// openDirect is nil if the file, its file system or its size do not allow direct writes.
+func openDirect(file *os.File) (*directFile, error) {
+	st, err := file.Stat()
+	if err != nil || st.Size() < directLeast || st.Size()%directBlock != 0 {
+		return nil, err
+	}
+	past, err := os.OpenFile(file.Name(), os.O_RDWR|unix.O_DIRECT, 0)
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &directFile{osFile: osFile{file}, past: past, buf: alignedBuffer(2 * directBlock)}, nil
+}
+
+// alignedBuffer is one whose address is as direct writes want it.
+func alignedBuffer(size int) []byte {
+	b := make([]byte, size+directBlock)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (directBlock - 1)
+	return b[skip : skip+size : skip+size]
+}
+
+// WriteAt writes whole blocks. The first holds what was written to it before, the last ends with zeros.
+func (f *directFile) WriteAt(p []byte, off int64) (n int, err error) {
+	if f.past == nil || off != f.end {
+		return f.writeThrough(p, off)
+	}
+	for n < len(p) && err == nil {
+		k := 0
+		k, err = f.writeBlocks(p[n:min(len(p), n+directChunk)])
+		n += k
+	}
+	if errors.Is(err, syscall.EINVAL) && n == 0 {
+		return f.writeThrough(p, off) // larger blocks than ours, or none
+	}
+	if err != nil && n == 0 {
+		err = noSpace(err)
+	}
+	return n, err
+}
+
+func (f *directFile) writeBlocks(p []byte) (int, error) {
+	head := int(f.end % directBlock)
+	length := (head + len(p) + directBlock - 1) &^ (directBlock - 1)
+	if length > len(f.buf) {
+		larger := alignedBuffer(max(length, min(2*len(f.buf), directChunk+directBlock)))
+		copy(larger, f.buf[:head])
+		f.buf = larger
+	}
+	clear(f.buf[head+copy(f.buf[head:], p) : length])
+	if n, err := f.past.WriteAt(f.buf[:length], f.end-int64(head)); err != nil {
+		return min(max(n-head, 0), len(p)), err
+	}
+	f.end += int64(len(p))
+	if last := length - directBlock; f.end%directBlock != 0 {
+		copy(f.buf, f.buf[last:length])
+	}
+	return len(p), nil
+}
+
+// writeThrough ends direct writing: what the blocks hold is not known any more.
+func (f *directFile) writeThrough(p []byte, off int64) (int, error) {
+	if f.past != nil {
+		if err := f.past.Close(); err != nil {
+			return 0, err
+		}
+		f.past = nil
+	}
+	return f.osFile.WriteAt(p, off)
+}
+
+func (f *directFile) Close() error {
+	if f.past == nil {
+		return f.osFile.Close()
+	}
+	return errors.Join(f.past.Close(), f.osFile.Close())
+}
