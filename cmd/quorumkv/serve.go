@@ -52,7 +52,7 @@ func runServer(flags *pflag.FlagSet, environ []string) error {
 	for _, w := range warnings {
 		logs.Warn(w)
 	}
-	heapbound.Set()
+	loaded := heapbound.Set()
 	if cfg.EnablePprof {
 		runtime.SetBlockProfileRate(int(blockSampling))
 		runtime.SetMutexProfileFraction(mutexSampling)
@@ -62,7 +62,11 @@ func runServer(flags *pflag.FlagSet, environ []string) error {
 	// The first signal starts an orderly stop. Once the grace has passed, another one ends the process at once.
 	context.AfterFunc(ctx, func() { time.AfterFunc(signalGrace, restore) })
 
-	if err := serve(ctx, cfg, logs, openServer); err != nil {
+	open := func(cfg server.Config, logger hclog.Logger) (member, error) {
+		defer loaded()
+		return openServer(cfg, logger)
+	}
+	if err := serve(ctx, cfg, logs, open); err != nil {
 		err = explain(err, cfg)
 		if !logs.stderr {
 			logs.Error("stopped by a failure", "error", err)

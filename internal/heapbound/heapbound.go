@@ -4,6 +4,9 @@
 // gather as they take, and one that had a busy minute would keep its garbage for the quiet hours that follow. To collect
 // costs what is live, which does not matter every few seconds. So with a bound the heap may grow by what it grows in that time,
 // within limits: at least by a third; at most by 64 MiB, or a third if that is more; and never more than Go lets it.
+//
+// While a member starts nothing is collected: what it loads is there to stay, and to look through it each time that it has
+// grown takes a tenth of the time of a start.
 package heapbound
 
 import (
@@ -23,25 +26,30 @@ const (
 	defaultPercent = 100
 	// patience is how long a heap need not be collected, unless Go's rule says so.
 	patience = 4 * time.Second
-	// interval is how often it is looked at between collections.
+	// off is the percentage at which nothing is collected, unless there is a limit of memory (GOMEMLIMIT).
+	off = -1
+	// interval is how often a heap is looked at between collections, and the most that a start goes without any.
 	interval = time.Second
 )
 
-// Set puts the bound in place for the rest of the process's life. Somebody who has set GOGC gets what they set.
-func Set() {
+// Set puts the bound in place for the rest of the process's life, from when loaded is called, or a second later. Somebody who
+// has set GOGC gets what they set.
+func Set() (loaded func()) {
 	if os.Getenv("GOGC") != "" {
-		return
+		return func() {}
 	}
-	t := &tuner{percent: defaultPercent, at: time.Now(), samples: []metrics.Sample{
+	debug.SetGCPercent(off)
+	t := &tuner{percent: off, at: time.Now(), samples: []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
 		{Name: "/gc/heap/allocs:bytes"},
 	}}
-	t.collected()
+	t.follow()
 	go func() {
 		for range time.Tick(interval) {
 			t.tune()
 		}
 	}()
+	return t.tune
 }
 
 // tuner sets the percentage anew after each collection, and from time to time, since a heap that has ceased to grow is not
@@ -56,11 +64,10 @@ type tuner struct {
 	allocated uint64
 }
 
-// collected is called after each collection: one that finds the last sentinel dead runs its cleanup.
-func (t *tuner) collected() {
-	t.tune()
+// follow tunes after each collection: one that finds the last sentinel dead runs its cleanup.
+func (t *tuner) follow() {
 	sentinel := new([64]byte) // not so small that it would share its life with others
-	runtime.AddCleanup(sentinel, (*tuner).collected, t)
+	runtime.AddCleanup(sentinel, func(t *tuner) { t.tune(); t.follow() }, t)
 }
 
 func (t *tuner) tune() {

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if how == "bound" {
-		Set()
+		Set()()
 	}
 	bound := how == "bound" && os.Getenv("GOGC") == ""
 	fmt.Println(goalHolding(large, true, bound), goalHolding(small, true, bound), goalHolding(small, false, bound))
@@ -125,7 +125,7 @@ func TestHeapThatHasCeasedToGrow(t *testing.T) {
 	limit := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 	defer debug.SetGCPercent(debug.SetGCPercent(defaultPercent))
 	held := make([]byte, 64<<20)
-	Set()
+	Set()()
 	for begin := time.Now(); ; {
 		metrics.Read(limit)
 		if limit[0].Value.Uint64() == leastPercent {
@@ -137,4 +137,30 @@ func TestHeapThatHasCeasedToGrow(t *testing.T) {
 		runtime.Gosched()
 	}
 	runtime.KeepAlive(held)
+}
+
+// TestNothingIsCollectedWhileLoading, and a load that does not end keeps nobody from collecting.
+func TestNothingIsCollectedWhileLoading(t *testing.T) {
+	limit := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	percent := func() int64 {
+		metrics.Read(limit)
+		return int64(limit[0].Value.Uint64())
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(defaultPercent))
+	for _, tells := range []bool{true, false} {
+		loaded := Set()
+		if got := percent(); got != off {
+			t.Errorf("while it is filled the heap may grow by %d %%", got)
+		}
+		begin := time.Now()
+		if tells {
+			loaded()
+		}
+		for percent() == off {
+			if tells || time.Since(begin) > time.Minute {
+				t.Fatalf("%v later the heap is still not collected", time.Since(begin))
+			}
+			runtime.Gosched()
+		}
+	}
 }
