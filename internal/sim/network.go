@@ -19,10 +19,13 @@ type network struct {
 	cut     map[[2]int]bool
 	clogged map[[2]int]time.Duration
 	noticed map[[2]int]bool // links of which a node is about to hear that messages get lost
+	// silenced says of a node from which of its lives on messages are delivered.
+	silenced map[int]int
 }
 
 func newNetwork(w *world, rng *rand.Rand) *network {
-	return &network{w: w, rng: rng, cut: map[[2]int]bool{}, clogged: map[[2]int]time.Duration{}, noticed: map[[2]int]bool{}}
+	return &network{w: w, rng: rng, cut: map[[2]int]bool{}, clogged: map[[2]int]time.Duration{}, noticed: map[[2]int]bool{},
+		silenced: map[int]int{}}
 }
 
 func (n *network) send(sender *node, to uint64, m *peerpb.Message) {
@@ -103,7 +106,7 @@ func (n *network) deliver(e envelope) {
 				}
 			})
 		})
-	case e.reached == life: // what it sent when it was alive
+	case e.reached == life && e.life >= n.silenced[from]: // what it sent when it was alive
 		n.receive(e, target)
 	}
 }

@@ -37,7 +37,7 @@ func (w *world) trials() {
 		w.stallTrial(true)
 		w.stallTrial(false)
 	}
-	if w.opt.CrashEvery > 0 && len(w.nodes) > 1 && w.opt.Replay == 0 && w.opt.DelayMean <= quickDelay {
+	if w.opt.CrashEvery > 0 && len(w.nodes) > 1 && w.opt.DelayMean <= quickDelay {
 		w.goneTrial()
 	}
 	if w.opt.FullEvery > 0 {
@@ -218,12 +218,12 @@ func (w *world) voteTrial() {
 	w.within(fullLimit, w.settled, "the disk has space again, and the nodes did not catch up")
 }
 
-// quickDelay is the delay of networks that deliver what a process sent before its death is noticed. A heartbeat that comes later,
-// as from no connection that broke, makes its followers wait for an election timeout.
+// quickDelay is the delay of networks on which asking for votes takes little of goneLimit.
 const quickDelay = 5 * time.Millisecond
 
 // goneTrial kills the leader: the others hear that nobody listens there any more, and one stands in less than an election
-// timeout and what chance may add to it.
+// timeout and what chance may add to it. What was on its way is lost: as long as a connection brings anything, its end is not
+// heard.
 func (w *world) goneTrial() {
 	w.within(fullLimit, func() bool { return w.leaderNode() != nil && w.settled() }, "no leader that all follow")
 	if w.failure != "" {
@@ -235,6 +235,7 @@ func (w *world) goneTrial() {
 	w.trace.event(w.queue.now, lead.index+1, "trial: the leader's process ends")
 	lead.frozen = true
 	lead.crash(false)
+	w.net.silenced[lead.index] = lead.life
 	w.within(goneLimit, func() bool {
 		return slices.ContainsFunc(w.nodes, func(n *node) bool { return n != lead && n.stat.Term > term })
 	}, "the leader's process has ended, and nobody stood for election")
