@@ -4,31 +4,18 @@ import (
 	"errors"
 	"os"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// directBlock is what direct writes are made of: no disk has larger sectors that a file system shows.
-	directBlock = 4096
-	// directChunk is the most that one direct write takes along.
-	directChunk = 1 << 20
-	// directLeast is the size from which on files are written directly.
-	directLeast = 1 << 20
-)
-
-// directFile writes past the page cache: what nobody will read needs no memory, and no copy there. It is for a file of
-// zeros that is filled in ascending order, so that the rest of the last block needs not be read.
+// directFile goes past the page cache: what is read at a start, if ever, needs no memory, and no copy there. It is for a file
+// of zeros that is filled in ascending order, so that the rest of the last block needs not be read.
 type directFile struct {
 	osFile // everything else
 	past   *os.File
 	end    int64  // of what was written; zeros follow
 	buf    []byte // aligned; begins with the block that end is in
 }
-
-// alignedZeros is never written to.
-var alignedZeros = alignedBuffer(directChunk)
 
 // fillDirect fills a file of that size with zeros, unless it says that this is to be done another way.
 func fillDirect(file *os.File, size int64) (done bool, err error) {
@@ -38,13 +25,18 @@ func fillDirect(file *os.File, size int64) (done bool, err error) {
 	}
 	for off := int64(0); off < size && err == nil; {
 		n := 0
-		n, err = d.past.WriteAt(alignedZeros[:min(size-off, directChunk)], off)
+		n, err = d.past.WriteAt(zeros[:min(size-off, directChunk)], off)
 		off += int64(n)
 	}
-	if err = errors.Join(err, d.past.Close()); errors.Is(err, syscall.EINVAL) {
+	if err = errors.Join(err, d.past.Close()); notDirectly(err) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// notDirectly tells whether a file system takes no direct writes, or none of such blocks.
+func notDirectly(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EOPNOTSUPP)
 }
 
 // openDirect is nil if the file, its file system or its size do not allow direct writes.
@@ -54,7 +46,7 @@ func openDirect(file *os.File) (*directFile, error) {
 		return nil, err
 	}
 	past, err := os.OpenFile(file.Name(), os.O_RDWR|unix.O_DIRECT, 0)
-	if errors.Is(err, syscall.EINVAL) {
+	if notDirectly(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -63,11 +55,16 @@ func openDirect(file *os.File) (*directFile, error) {
 	return &directFile{osFile: osFile{file}, past: past, buf: alignedBuffer(2 * directBlock)}, nil
 }
 
-// alignedBuffer is one whose address is as direct writes want it.
-func alignedBuffer(size int) []byte {
-	b := make([]byte, size+directBlock)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (directBlock - 1)
-	return b[skip : skip+size : skip+size]
+// ReadAt goes through memory for what is not in whole blocks.
+func (f *directFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.past == nil || off%directBlock != 0 || !alignedTo(p, directBlock) {
+		return f.osFile.ReadAt(p, off)
+	}
+	n, err := f.past.ReadAt(p, off)
+	if notDirectly(err) && n == 0 {
+		return f.osFile.ReadAt(p, off)
+	}
+	return n, unreadable(err)
 }
 
 // WriteAt writes whole blocks. The first holds what was written to it before, the last ends with zeros.
@@ -80,7 +77,7 @@ func (f *directFile) WriteAt(p []byte, off int64) (n int, err error) {
 		k, err = f.writeBlocks(p[n:min(len(p), n+directChunk)])
 		n += k
 	}
-	if errors.Is(err, syscall.EINVAL) && n == 0 {
+	if notDirectly(err) && n == 0 {
 		return f.writeThrough(p, off) // larger blocks than ours, or none
 	}
 	if err != nil && n == 0 {

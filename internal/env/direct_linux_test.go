@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestDirectWrites holds what a file has that is written past the page cache against the same writes in memory: any
-// sizes, in ascending order, then anywhere.
-func TestDirectWrites(t *testing.T) {
+// TestDirectFile holds what a file has that is written past the page cache against the same writes in memory: any
+// sizes, in ascending order, then anywhere. It is read both ways.
+func TestDirectFile(t *testing.T) {
 	const size = 8 << 20
 	f, root := newFS(t)
 	blank, err := f.Create("seg", size)
@@ -21,7 +21,7 @@ func TestDirectWrites(t *testing.T) {
 	if err := blank.Close(); err != nil {
 		t.Fatal(err)
 	}
-	file, err := f.OpenBlank("seg")
+	file, err := f.OpenDirect("seg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +45,13 @@ func TestDirectWrites(t *testing.T) {
 		through := make([]byte, 1000)
 		if _, err := file.ReadAt(through, 77); err != nil || !bytes.Equal(through, want[77:1077]) {
 			t.Fatalf("up to %d: the file reads otherwise than it was written (%v)", d.end, err)
+		}
+		blocks := alignedBuffer(3 * directBlock)
+		for _, at := range []int64{0, d.end - d.end%directBlock, size - 2*directBlock} {
+			n, err := file.ReadAt(blocks, at)
+			if end := min(at+int64(len(blocks)), size); int64(n) != end-at || (err == io.EOF) != (n < len(blocks)) || !bytes.Equal(blocks[:n], want[at:end]) {
+				t.Fatalf("up to %d: %d bytes are read at %d, not those that were written (%v)", d.end, n, at, err)
+			}
 		}
 	}
 	write := func(n int, off int64) {
@@ -94,7 +101,7 @@ func TestSmallFilesAreNotWrittenDirectly(t *testing.T) {
 		if err := file.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if file, err = f.OpenBlank("small"); err != nil {
+		if file, err = f.OpenDirect("small"); err != nil {
 			t.Fatal(err)
 		}
 		if _, direct := file.(*directFile); direct {

@@ -67,9 +67,9 @@ type Net interface {
 type FS interface {
 	// Open opens an existing file for reading and writing.
 	Open(name string) (File, error)
-	// OpenBlank opens a file as Create left it, to be written from its start on, each byte once. It may keep none of it in
-	// memory: who reads it asks the disk.
-	OpenBlank(name string) (File, error)
+	// OpenDirect opens a file that the system need not keep in memory: one that is written once, in ascending order from its
+	// start, over the zeros that Create left, and hardly read. Such writes, and reads of whole blocks, go to the disk.
+	OpenDirect(name string) (File, error)
 	// Create makes (or empties) a file and sets its size, reading as zeros, with the space reserved.
 	Create(name string, size int64) (File, error)
 	// Reserve makes a file, unless it exists, whose only use is that nobody else can have its space. What it reads as is

@@ -13,12 +13,7 @@ import (
 const (
 	dirMode  = 0o700
 	fileMode = 0o600
-	// zeroChunk is the size of one write of zeros: large enough that a segment costs few calls.
-	zeroChunk = 1 << 20
 )
-
-// zeros is what Create fills files with; never written to.
-var zeros = make([]byte, zeroChunk)
 
 // osFS is the operating system's FS below one directory.
 type osFS struct{ root string }
@@ -45,8 +40,8 @@ func (f *osFS) Open(name string) (File, error) {
 	return &osFile{file}, nil
 }
 
-// OpenBlank writes past the page cache where that can be done.
-func (f *osFS) OpenBlank(name string) (File, error) {
+// OpenDirect goes past the page cache where that can be done.
+func (f *osFS) OpenDirect(name string) (File, error) {
 	p, err := f.resolve("open", name)
 	if err != nil {
 		return nil, err
@@ -123,7 +118,7 @@ func fill(file *os.File, size int64) error {
 		return err
 	}
 	for off := int64(0); off < size; {
-		n, err := file.WriteAt(zeros[:min(size-off, zeroChunk)], off)
+		n, err := file.WriteAt(zeros[:min(size-off, directChunk)], off)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func TestCreateIsZeroFilledAndReserved(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "seg"), []byte("old content"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, size := range []int64{0, 1, zeroChunk - 1, zeroChunk, 2*zeroChunk + 4097} {
+	for _, size := range []int64{0, 1, directChunk - 1, directChunk, 2*directChunk + 4097} {
 		file, err := f.Create("seg", size)
 		if err != nil {
 			t.Fatal(err)

@@ -57,11 +57,12 @@ func (f *readOnlyFS) Open(name string) (File, error) {
 	return &osFile{file}, nil
 }
 
+func (f *readOnlyFS) OpenDirect(name string) (File, error) { return f.Open(name) }
+
 func refuse(op, name string) error {
 	return &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("the data directory is open for reading only: %w", fs.ErrPermission)}
 }
 
-func (f *readOnlyFS) OpenBlank(name string) (File, error)       { return nil, refuse("open", name) }
 func (f *readOnlyFS) Create(name string, _ int64) (File, error) { return nil, refuse("create", name) }
 func (f *readOnlyFS) Reserve(name string, _ int64) error        { return refuse("reserve", name) }
 func (f *readOnlyFS) Rename(oldName, _ string) error            { return refuse("rename", oldName) }

@@ -74,8 +74,8 @@ func (f faultFS) Open(name string) (env.File, error) {
 	return f.wrap(name, file), err
 }
 
-func (f faultFS) OpenBlank(name string) (env.File, error) {
-	file, err := f.FS.OpenBlank(name)
+func (f faultFS) OpenDirect(name string) (env.File, error) {
+	file, err := f.FS.OpenDirect(name)
 	return f.wrap(name, file), err
 }
 

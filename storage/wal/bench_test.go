@@ -44,8 +44,8 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 // nullFS forgets what is written once the log is open, so that only the log's own work is measured.
 type nullFS struct{ env.FS }
 
-func (n nullFS) OpenBlank(name string) (env.File, error) {
-	f, err := n.FS.OpenBlank(name)
+func (n nullFS) OpenDirect(name string) (env.File, error) {
+	f, err := n.FS.OpenDirect(name)
 	return nullFile{f}, err
 }
 

@@ -85,7 +85,7 @@ func (d directory) chain(f env.FS, dir string, cfg Config, w *window) (links []l
 // readLink reads a segment's header.
 func readLink(f env.FS, dir string, cfg Config, w *window, number uint64) (link, error) {
 	l := link{segment: segment{number: number, name: segmentName(dir, number)}}
-	file, err := f.Open(l.name)
+	file, err := f.OpenDirect(l.name)
 	if errors.Is(err, env.ErrUnreadable) {
 		w.failed = true
 		l.broken = err.Error()

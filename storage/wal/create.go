@@ -154,7 +154,7 @@ func blankFile(f env.FS, dir, tmp string, size int64) (env.File, int64, error) {
 }
 
 func openBlank(f env.FS, name string) (env.File, int64, error) {
-	file, err := f.OpenBlank(name)
+	file, err := f.OpenDirect(name)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -110,7 +110,7 @@ func newScanner(r *replay, cfg Config, seg *segment, w *window, end bound) scann
 }
 
 func (r *replay) scan(f env.FS, cfg Config, seg *segment, w *window, end bound) error {
-	file, err := f.Open(seg.name)
+	file, err := f.OpenDirect(seg.name)
 	if err != nil {
 		return fmt.Errorf("open log segment: %w", err)
 	}

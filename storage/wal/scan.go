@@ -201,7 +201,7 @@ type gap struct {
 func (s *scanner) search(off int64) (gap, error) {
 	var g gap
 	for off < s.w.size {
-		b, err := s.w.peek(off, windowBytes)
+		b, err := s.w.peek(off, s.w.bytes())
 		if err != nil {
 			return g, fmt.Errorf("read %s at offset %d: %w", s.seg.name, off, err)
 		}

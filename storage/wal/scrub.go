@@ -48,7 +48,7 @@ type Scrub struct {
 
 // NewScrub makes a Scrub of a log as it was at the moment of extent. cfg is as for Open.
 func NewScrub(f env.FS, dir string, cfg Config, extent Extent) *Scrub {
-	s := &Scrub{fs: f, dir: dir, cfg: cfg, extent: extent, r: newReplay(), w: window{cold: true}, Reading: extent.Oldest}
+	s := &Scrub{fs: f, dir: dir, cfg: cfg, extent: extent, r: newReplay(), w: window{scrub: true}, Reading: extent.Oldest}
 	s.r.lean = true
 	return s
 }
@@ -101,7 +101,7 @@ func (s *Scrub) headers() (read int64, err error) {
 func (s *Scrub) segment(bytes int64) (read int64, err error) {
 	l := &s.links[s.at]
 	s.Reading = l.number
-	file, err := s.fs.Open(l.name)
+	file, err := s.fs.OpenDirect(l.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, &CorruptError{Segment: l.name, Reason: "the file is missing"}
 	}

@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// windowBytes is how much of a segment recovery reads at a time.
-	windowBytes = 256 << 10
+	// windowBytes is how much of a segment recovery reads at a time: few calls, which wait for the disk each.
+	windowBytes = 1 << 20
+	// scrubWindowBytes is the same for a scrub, which has time, and clients that wait for the same disk.
+	scrubWindowBytes = 256 << 10
 	// blockBytes is the piece in which it reads where the disk fails to: what systems cache, and so what a bad sector takes.
 	blockBytes = 4 << 10
 	// unreadableByte stands for what the disk cannot read. Such bytes are no frame, and no end of the log either.
@@ -23,8 +25,8 @@ type window struct {
 	buf  []byte // holds the file's bytes from at on
 	at   int64
 	mem  []byte // buf's memory, reused from file to file
-	// cold asks the disk even for what memory holds.
-	cold bool
+	// scrub asks the disk even for what memory holds, and for less at a time.
+	scrub bool
 
 	holes []hole // what the disk cannot read of this file
 	// read and failed say of all files so far whether anything could be read, and whether anything could not.
@@ -33,6 +35,13 @@ type window struct {
 
 // hole is a part of a file that the disk cannot read.
 type hole struct{ from, to int64 }
+
+func (w *window) bytes() int {
+	if w.scrub {
+		return scrubWindowBytes
+	}
+	return windowBytes
+}
 
 func (w *window) open(f env.File) error {
 	size, err := f.Size()
@@ -52,7 +61,7 @@ func (w *window) unreadable(from, to int64) bool {
 
 // fill reads p from off on.
 func (w *window) fill(p []byte, off int64) error {
-	if w.cold {
+	if w.scrub {
 		w.f.Forget(off, int64(len(p)))
 	}
 	err := readAt(w.f, p, off)
@@ -79,19 +88,20 @@ func (w *window) fill(p []byte, off int64) error {
 	return nil
 }
 
-// peek returns up to n bytes from off on, fewer only at the end of the file. They are valid until the next call.
+// peek returns up to n bytes from off on, fewer only at the end of the file. They are valid until the next call. It reads whole
+// blocks, which need not go through the system's memory.
 func (w *window) peek(off int64, n int) ([]byte, error) {
 	n = int(min(int64(n), w.size-off))
 	if n <= 0 {
 		return nil, nil
 	}
 	if off < w.at || off+int64(n) > w.at+int64(len(w.buf)) {
-		if len(w.mem) < n {
-			w.mem = make([]byte, max(int64(n), min(windowBytes, w.size)))
+		w.at = off - off%blockBytes
+		if need := off + int64(n) - w.at; int64(len(w.mem)) < need {
+			w.mem = make([]byte, max((need+blockBytes-1)/blockBytes*blockBytes, min(int64(w.bytes()), w.size)))
 		}
-		w.buf = w.mem[:min(int64(len(w.mem)), w.size-off)]
-		w.at = off
-		if err := w.fill(w.buf, off); err != nil {
+		w.buf = w.mem[:min(int64(len(w.mem)), w.size-w.at)]
+		if err := w.fill(w.buf, w.at); err != nil {
 			w.buf = nil
 			return nil, err
 		}
@@ -101,12 +111,18 @@ func (w *window) peek(off int64, n int) ([]byte, error) {
 
 // copy fills p from off on. The caller has checked that the file is long enough.
 func (w *window) copy(p []byte, off int64) error {
-	if len(p) > windowBytes {
-		return w.fill(p, off)
+	for len(p) > 0 {
+		b, err := w.peek(off, min(len(p), w.bytes()-blockBytes))
+		if err != nil {
+			return err
+		}
+		if len(b) == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		n := copy(p, b)
+		p, off = p[n:], off+int64(n)
 	}
-	b, err := w.peek(off, len(p))
-	copy(p, b)
-	return err
+	return nil
 }
 
 // readAt fills p or fails.

@@ -36,8 +36,8 @@ func (m *FS) Open(name string) (env.File, error) {
 	return &file{m: m, n: f, name: name}, nil
 }
 
-// OpenBlank is Open.
-func (m *FS) OpenBlank(name string) (env.File, error) { return m.Open(name) }
+// OpenDirect is Open.
+func (m *FS) OpenDirect(name string) (env.File, error) { return m.Open(name) }
 
 // Create makes a file, or empties an existing one in place.
 func (m *FS) Create(name string, size int64) (env.File, error) {
