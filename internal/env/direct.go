@@ -7,6 +7,8 @@ const (
 	directBlock = 4096
 	// directChunk is the most that one direct write takes along: large enough that a segment costs few calls.
 	directChunk = 1 << 20
+	// directIdle is the most memory that a file keeps for its next writes when the last one was small.
+	directIdle = 64 << 10
 	// directLeast is the size from which on files are written directly.
 	directLeast = 1 << 20
 )

@@ -89,10 +89,10 @@ func (f *directFile) WriteAt(p []byte, off int64) (n int, err error) {
 func (f *directFile) writeBlocks(p []byte) (int, error) {
 	head := int(f.end % directBlock)
 	length := (head + len(p) + directBlock - 1) &^ (directBlock - 1)
-	if length > len(f.buf) {
-		larger := alignedBuffer(max(length, min(2*len(f.buf), directChunk+directBlock)))
-		copy(larger, f.buf[:head])
-		f.buf = larger
+	if length > len(f.buf) || length == directBlock && len(f.buf) > directIdle {
+		fitting := alignedBuffer(max(length, min(2*length, directChunk+directBlock)))
+		copy(fitting, f.buf[:head])
+		f.buf = fitting
 	}
 	clear(f.buf[head+copy(f.buf[head:], p) : length])
 	if n, err := f.past.WriteAt(f.buf[:length], f.end-int64(head)); err != nil {

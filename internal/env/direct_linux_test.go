@@ -77,6 +77,11 @@ func TestDirectFile(t *testing.T) {
 		end += int64(n)
 	}
 	check()
+	write(2*directIdle, end)
+	write(1, end+2*directIdle)
+	if end += 2*directIdle + 1; len(d.buf) > directIdle {
+		t.Fatalf("%d bytes are kept behind a small write", len(d.buf))
+	}
 	write(int(size-end), end) // to the very end
 	check()
 	if d.past == nil {

@@ -29,26 +29,18 @@ func (f *osFS) resolve(op, name string) (string, error) {
 }
 
 func (f *osFS) Open(name string) (File, error) {
-	p, err := f.resolve("open", name)
+	file, err := f.open(name)
 	if err != nil {
 		return nil, err
-	}
-	file, err := os.OpenFile(p, os.O_RDWR, 0)
-	if err != nil {
-		return nil, unreadable(err)
 	}
 	return &osFile{file}, nil
 }
 
 // OpenDirect goes past the page cache where that can be done.
 func (f *osFS) OpenDirect(name string) (File, error) {
-	p, err := f.resolve("open", name)
+	file, err := f.open(name)
 	if err != nil {
 		return nil, err
-	}
-	file, err := os.OpenFile(p, os.O_RDWR, 0)
-	if err != nil {
-		return nil, unreadable(err)
 	}
 	d, err := openDirect(file)
 	switch {
@@ -58,6 +50,15 @@ func (f *osFS) OpenDirect(name string) (File, error) {
 		return &osFile{file}, nil
 	}
 	return d, nil
+}
+
+func (f *osFS) open(name string) (*os.File, error) {
+	p, err := f.resolve("open", name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(p, os.O_RDWR, 0)
+	return file, unreadable(err)
 }
 
 // Create reserves the space and then really writes the zeros: a reserved block that was never written is still marked

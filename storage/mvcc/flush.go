@@ -22,7 +22,7 @@ type Sealed struct {
 	// What the store takes back if the flush comes to nothing.
 	rowBytes, deleteBytes int
 	metaDirty             bool
-	// block is memory for the rows as they are stored, the store's from flush to flush.
+	// block is memory for the rows as they are stored, the store's from flush to flush while it is busy.
 	block []byte
 }
 
@@ -61,7 +61,7 @@ func (s *Store) Seal() *Sealed {
 	s.sealed, s.freshBytes = len(s.overlay), 0
 	s.sealedDeletes, s.freshDeleteBytes = len(s.deletes), 0
 	s.metaDirty = false
-	s.flush = f
+	s.flush, s.block = f, nil
 	return f
 }
 
@@ -125,7 +125,7 @@ func (s *Store) endFlush() *Sealed {
 	invariant.Check(s.flush != nil, "end of a flush that was not begun")
 	f := s.flush
 	s.flush = nil
-	if cap(f.block) <= blockKept {
+	if cap(f.block) <= blockKept && s.FreshOps() > 0 {
 		s.block = f.block
 	}
 	return f

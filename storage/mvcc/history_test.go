@@ -438,3 +438,24 @@ func TestLostFlush(t *testing.T) {
 		r.hash(r.store.View())
 	})
 }
+
+// TestWhatAFlushTookIsGivenBack at rest: a burst of writes leaves no memory for the next one behind.
+func TestWhatAFlushTookIsGivenBack(t *testing.T) {
+	r := newRig(t)
+	begin := func() {
+		r.flushStep() // seals
+		r.flushStep() // commits
+	}
+	r.put("a", "1")
+	begin()
+	r.put("b", "2")
+	r.flushStep()
+	if r.store.block == nil {
+		t.Error("a store that is busy gave the memory of its flush away")
+	}
+	begin()
+	r.flushStep()
+	if r.store.block != nil {
+		t.Errorf("a store that rests keeps %d bytes for its next flush", cap(r.store.block))
+	}
+}

@@ -19,8 +19,11 @@ type Record struct {
 	Reset *Snapshot
 }
 
-// maxIdleBuffer is the largest buffer kept between appends.
-const maxIdleBuffer = 4 << 20
+// maxIdleBuffer is the largest buffer kept between appends, and maxSealedBuffer that of a log that rests.
+const (
+	maxIdleBuffer   = 4 << 20
+	maxSealedBuffer = 64 << 10
+)
 
 // Append writes a record. With sync set it is durable on return, with everything written before it. Without, it may
 // vanish in a crash, whole, with what follows; the next Append syncs it before it writes (W1).

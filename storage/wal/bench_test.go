@@ -141,3 +141,18 @@ func BenchmarkOpen(b *testing.B) {
 		must(b, l.Close())
 	}
 }
+
+// TestLogThatRestsKeepsNoLargeBuffer: a burst of writes leaves no memory for the next one behind.
+func TestLogThatRestsKeepsNoLargeBuffer(t *testing.T) {
+	l := benchLog(t, nullFS{memfs.New(1, "")}, 1<<20)
+	es := benchEntries(100, 2048)
+	renumber(es, 2)
+	must(t, l.Append(Record{Entries: es}, true))
+	if cap(l.buf) <= maxSealedBuffer {
+		t.Fatalf("%d bytes kept after a large record: this tests nothing", cap(l.buf))
+	}
+	must(t, l.Seal(3))
+	if cap(l.buf) > maxSealedBuffer {
+		t.Fatalf("%d bytes kept by a log that rests", cap(l.buf))
+	}
+}

@@ -10,6 +10,9 @@ func (l *Log) Seal(commit uint64) error {
 	if l.sealed {
 		return nil
 	}
+	if cap(l.buf) > maxSealedBuffer {
+		l.buf = nil
+	}
 	h, err := l.frame(Record{Commit: commit})
 	if err != nil {
 		return l.fail(err)
