@@ -174,8 +174,10 @@ func (p *pair) run(s *state, st step, seen func(call, answer)) (step, *differenc
 			s.revision = max(s.revision, want[i].revision())
 			s.note(c.request, want[i])
 		}
-		if got[i].revision() >= s.revision {
-			p.last = c.node // a refusal may come from a node that lags
+		// A refusal may come from a node that lags, and so may the answer to a keep-alive: it is the leader's, and the end of
+		// a lease without keys, which has no revision, may not have come to who passes it on.
+		if _, passedOn := c.request.(*pb.LeaseKeepAliveRequest); !passedOn && got[i].revision() >= s.revision {
+			p.last = c.node
 		}
 		if seen != nil {
 			seen(c, want[i])
