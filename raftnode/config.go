@@ -167,8 +167,8 @@ const (
 	maxPendingFractionOfDedup = 2
 
 	leaseClockTicks      = 2    // the longest step of the lease clock
-	leaseAskTicks        = 5    // until the leader is asked again
-	leaseRoundTicks      = 3    // until the voters are asked again
+	leaseAskTicks        = 5    // until the leader is asked again for a client
+	leaseRoundTicks      = 3    // until a round, or a survey, is sent again
 	leasePageTicks       = 6    // for voters without which too few are certain
 	maxLeasesAsked       = 4096 // leases in one message or round
 	maxLeaseItemsPerCall = 2

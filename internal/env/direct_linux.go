@@ -14,7 +14,7 @@ type directFile struct {
 	osFile // everything else
 	past   *os.File
 	end    int64  // of what was written; zeros follow
-	buf    []byte // aligned; begins with the block that end is in
+	buf    []byte // aligned; begins with the block that end is in; nil before the first write
 }
 
 // fillDirect fills a file of that size with zeros, unless it says that this is to be done another way.
@@ -52,7 +52,7 @@ func openDirect(file *os.File) (*directFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &directFile{osFile: osFile{file}, past: past, buf: alignedBuffer(2 * directBlock)}, nil
+	return &directFile{osFile: osFile{file}, past: past}, nil
 }
 
 // ReadAt goes through memory for what is not in whole blocks.

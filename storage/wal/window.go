@@ -36,6 +36,7 @@ type window struct {
 // hole is a part of a file that the disk cannot read.
 type hole struct{ from, to int64 }
 
+// bytes is how much is read at a time.
 func (w *window) bytes() int {
 	if w.scrub {
 		return scrubWindowBytes
