@@ -86,14 +86,20 @@ func (n *Node) openFiles() error {
 	if err := n.openSpace(); err != nil {
 		return err
 	}
-	if err := retrying(n.env.FS, n.openState); err != nil {
-		return err
+	var stateErr, logErr error
+	var log *wal.Reading
+	n.env.Together(
+		func() { stateErr = retrying(n.env.FS, n.openState) },
+		func() { log, logErr = wal.Read(n.env.FS, walDir, walConfig(n.cfg, n.identity)) },
+	)
+	if stateErr != nil {
+		return stateErr
 	}
 	applied := uint64(0)
 	if n.state.machine != nil {
 		applied, _ = n.state.machine.Applied()
 	}
-	rec, damaged, err := n.openLog(applied)
+	rec, damaged, err := n.openLog(log, logErr, applied)
 	if err != nil {
 		return fmt.Errorf("open write-ahead log: %w", err)
 	}

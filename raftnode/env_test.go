@@ -29,6 +29,7 @@ func (n *node) env() env.Env {
 			}
 			return n.lanes[name]
 		},
+		Together: env.OneByOne,
 	}
 }
 

@@ -54,9 +54,12 @@ type logRepair struct {
 // leaderLog is a leader's log as of the first answer to this node.
 type leaderLog struct{ peer, term, last uint64 }
 
-// openLog opens the log. It returns a log under repair if it is damaged in a way that only others can help with.
-func (n *Node) openLog(applied uint64) (wal.Recovered, *logRepair, error) {
-	rec, err := n.tryOpenLog(applied)
+// openLog opens the log, which was read, with that error. It returns a log under repair if it is damaged in a way that only
+// others can help with.
+func (n *Node) openLog(log *wal.Reading, err error, applied uint64) (rec wal.Recovered, _ *logRepair, _ error) {
+	if err == nil {
+		rec, err = n.tryOpenLog(log, applied)
+	}
 	var corrupt *wal.CorruptError
 	if !errors.As(err, &corrupt) && !errors.Is(err, fs.ErrNotExist) {
 		return rec, nil, err
@@ -79,13 +82,20 @@ func (n *Node) openLog(applied uint64) (wal.Recovered, *logRepair, error) {
 	}
 	n.stats.Repairs++
 	n.logger.Warn("log repaired: the state has all that was damaged", "index", applied)
-	rec, err = n.tryOpenLog(applied)
+	rec, err = n.tryOpenLog(nil, applied)
 	return rec, nil, err
 }
 
-func (n *Node) tryOpenLog(applied uint64) (rec wal.Recovered, err error) {
+// tryOpenLog opens a log that was read, or reads it as well if it is nil.
+func (n *Node) tryOpenLog(log *wal.Reading, applied uint64) (rec wal.Recovered, err error) {
 	err = retrying(n.env.FS, func() (err error) {
-		n.disk.log, rec, err = wal.Open(n.env.FS, walDir, walConfig(n.cfg, n.identity), applied)
+		if log == nil {
+			if log, err = wal.Read(n.env.FS, walDir, walConfig(n.cfg, n.identity)); err != nil {
+				return err
+			}
+		}
+		n.disk.log, rec, err = log.Open(applied)
+		log = nil // opened or not, it is of no more use
 		return err
 	})
 	return rec, err
@@ -218,7 +228,7 @@ func (n *Node) finishRepair(entries []*raftpb.Entry, term uint64) {
 	var hard wal.HardState
 	n.onWAL(func() (err error) {
 		if err = n.rebuildLog(p, entries, term); err == nil {
-			rec, err = n.tryOpenLog(0)
+			rec, err = n.tryOpenLog(nil, 0)
 		}
 		hard = n.disk.hard
 		return err

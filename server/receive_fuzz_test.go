@@ -66,8 +66,9 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t}
 	e := env.Env{
 		Clock: b, FS: memfs.New(1, root), Net: b, Rand: rand.New(rand.NewPCG(1, 1)),
-		Post: func(f func()) { b.posted = append(b.posted, f) },
-		Lane: func(string) env.Lane { return b },
+		Post:     func(f func()) { b.posted = append(b.posted, f) },
+		Lane:     func(string) env.Lane { return b },
+		Together: env.OneByOne,
 	}
 	members := []apply.Member{{ID: 1, Name: "a"}, {ID: 2, Name: "b"}, {ID: 3, Name: "c"}}
 	b.node, err = raftnode.Open(e, raftnode.Config{

@@ -35,6 +35,16 @@ type Env struct {
 	Post func(f func())
 	// Lane returns the lane of that name, creating it at the first call.
 	Lane func(name string) Lane
+	// Together runs jobs, perhaps at the same time, and returns when all have ended. It blocks, so it is for what comes before
+	// the loop runs. No job may touch what another changes.
+	Together func(jobs ...func())
+}
+
+// OneByOne is Together for an Env that replays.
+func OneByOne(jobs ...func()) {
+	for _, job := range jobs {
+		job()
+	}
 }
 
 // Clock tells time.

@@ -199,6 +199,19 @@ func TestLanesDoNotWaitForEachOther(t *testing.T) {
 	<-stuck
 }
 
+func TestJobsRunTogether(t *testing.T) {
+	_, e := startOS(t)
+	there, back := make(chan int), make(chan int)
+	ended := 0
+	e.Together(
+		func() { there <- 1; ended += <-back }, // which ends only while the other runs
+		func() { back <- 1 + <-there },
+	)
+	if ended != 2 {
+		t.Errorf("a job had ended with %d, want 2", ended)
+	}
+}
+
 func TestCloseFinishesQueuedJobs(t *testing.T) {
 	o, err := NewOS(t.TempDir())
 	if err != nil {

@@ -103,7 +103,15 @@ func lockRoot(path string, how int) (*os.File, error) {
 
 // Env returns the Env, with Net left for the caller to set.
 func (o *OS) Env() Env {
-	return Env{Clock: o.clock, FS: o.fs, Rand: o.rand, Post: o.loop.post, Lane: o.lane}
+	return Env{Clock: o.clock, FS: o.fs, Rand: o.rand, Post: o.loop.post, Lane: o.lane, Together: together}
+}
+
+func together(jobs ...func()) {
+	var running sync.WaitGroup
+	for _, job := range jobs {
+		running.Go(job)
+	}
+	running.Wait()
 }
 
 func (o *OS) lane(name string) Lane {

@@ -178,6 +178,8 @@ func (n *node) env(life int) env.Env {
 		Net:   port{n},
 		Rand:  rand.New(rand.NewPCG(n.rng.Uint64(), n.rng.Uint64())),
 		Post:  func(f func()) { n.w.queue.after(0, n.living(life, f)) },
+
+		Together: env.OneByOne,
 	}
 	e.Lane = func(name string) env.Lane {
 		if lanes[name] == nil {

@@ -36,48 +36,74 @@ func (r *Recovered) Term(index uint64) (term uint64, ok bool) {
 	}
 }
 
-// Open reads a log and readies it for appending: it starts a new segment with the last frame in it, durable on return
-// (W4). applied is the index up to which the state has applied entries, as evidence that the log must reach it (W2); 0
-// if there is no state. The error is a *CorruptError if synced entries are damaged or missing, and matches
-// fs.ErrNotExist if there is no log.
+// Reading is a log that was read and is to be opened.
+type Reading struct {
+	fs        env.FS
+	dir       string
+	cfg       Config
+	directory directory
+	links     []link
+	replaced  []uint64
+	replay    *replay
+}
+
+// Read does most of what Open does, and all that takes long. It needs no state, so both can be read at the same time, and it
+// changes nothing. The error is Open's.
 //
 // Segments are read once, in order, through one buffer; only the entries stay in memory.
-func Open(f env.FS, dir string, cfg Config, applied uint64) (*Log, Recovered, error) {
+func Read(f env.FS, dir string, cfg Config) (*Reading, error) {
 	cfg, err := cfg.validate()
 	if err != nil {
-		return nil, Recovered{}, fmt.Errorf("open log: %w", err)
+		return nil, fmt.Errorf("open log: %w", err)
 	}
 	d, err := readDirectory(f, dir)
 	if err != nil {
-		return nil, Recovered{}, err
+		return nil, err
 	}
 	if len(d.numbers) == 0 {
-		return nil, Recovered{}, fmt.Errorf("open log %s: %w", dir, errNoSegments)
+		return nil, fmt.Errorf("open log %s: %w", dir, errNoSegments)
 	}
 	w := new(window)
 	links, replaced, err := d.chain(f, dir, cfg, w)
 	if err != nil {
-		return nil, Recovered{}, err
+		return nil, err
 	}
 	r := newReplay()
 	if err := r.segmentsOf(f, cfg, links, w); err != nil {
-		return nil, Recovered{}, err
+		return nil, err
 	}
+	return &Reading{fs: f, dir: dir, cfg: cfg, directory: d, links: links, replaced: replaced, replay: r}, nil
+}
+
+// Open readies the log for appending: it starts a new segment with the last frame in it, durable on return (W4). applied is the
+// index up to which the state has applied entries, as evidence that the log must reach it (W2); 0 if there is no state. The
+// error is a *CorruptError if synced entries are damaged or missing. A log that was not opened must be read again.
+func (l *Reading) Open(applied uint64) (*Log, Recovered, error) {
+	r := l.replay
 	torn, err := r.finish(applied)
 	if err != nil {
 		return nil, Recovered{}, err
 	}
-	l, err := boot(f, dir, cfg, r, &links[len(links)-1].segment, d, replaced)
+	log, err := boot(l.fs, l.dir, l.cfg, r, &l.links[len(l.links)-1].segment, l.directory, l.replaced)
 	if err != nil {
 		return nil, Recovered{}, err
 	}
-	return l, Recovered{
+	return log, Recovered{
 		Base:       r.base,
 		Entries:    r.entries,
 		CommitHint: r.commit(),
 		Torn:       torn,
 		Ignored:    r.ignored,
 	}, nil
+}
+
+// Open reads a log and opens it (see Reading). The error matches fs.ErrNotExist if there is no log.
+func Open(f env.FS, dir string, cfg Config, applied uint64) (*Log, Recovered, error) {
+	l, err := Read(f, dir, cfg)
+	if err != nil {
+		return nil, Recovered{}, err
+	}
+	return l.Open(applied)
 }
 
 // segmentsOf replays the chain.
