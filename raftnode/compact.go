@@ -69,7 +69,17 @@ func (n *Node) catchingUp(ago time.Duration) uint64 {
 type compaction struct {
 	stepping bool     // a slice is on the apply lane
 	done     bool     // nothing is left to delete
+	pace     int      // slices in a tick
 	waiters  []func() // clients that asked for a physical compaction
+}
+
+// hurry sets the pace while so many slices are left: one that clients hardly notice, but for so much that it would take too
+// long, or never end while they overwrite more.
+func (c *compaction) hurry(left int) {
+	if c.done {
+		c.pace = 0
+	}
+	c.pace = max(c.pace, compactSlices, left/compactTicks)
 }
 
 // compactPhysically deletes compacted revisions, so many slices a tick at the most. Each is queued behind the applies that
@@ -84,14 +94,16 @@ func (n *Node) compactPhysically(slices int) {
 	c.waiters = nil
 	var (
 		finished bool
+		left     int
 		backlog  apply.Backlog
 	)
 	n.applyLane.Do(func() error {
-		finished = n.state.machine.CompactStep()
+		finished, left = n.state.machine.CompactStep(), n.state.machine.CompactionLeft()
 		backlog = n.state.machine.Backlog()
 		return nil
 	}, func(error) {
 		c.stepping, c.done = false, finished
+		c.hurry(left)
 		switch {
 		case n.stopped:
 			return

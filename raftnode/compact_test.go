@@ -2,6 +2,7 @@ package raftnode_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,5 +41,14 @@ func TestCompactionFlushesWhileIdle(t *testing.T) {
 	c.tick(2, n)
 	if out := c.take(); !strings.Contains(out, "compacted") {
 		t.Error("the end of the compaction was not told: ", out)
+	}
+}
+
+// TestMuchIsCompactedFaster: at one pace for all, clients could overwrite more than is ever deleted.
+func TestMuchIsCompactedFaster(t *testing.T) {
+	const few, many, more = 1_000, 300_000, 600_000
+	got, want := raftnode.Paces(few, many, few, more, many, 0, few), []int{10, 100, 100, 200, 200, 10, 10}
+	if !slices.Equal(got, want) {
+		t.Errorf("slices a tick %v, want %v", got, want)
 	}
 }

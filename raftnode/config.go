@@ -148,8 +148,9 @@ const (
 	maxUncommittedBytes       = 64 << 20
 	maxCommittedSizePerReady  = 4 << 20
 	flushInterval             = 100 * time.Millisecond
-	maxFlushesBehind          = 16 // that pend while one is under way
-	compactSlices             = 10 // a tick
+	maxFlushesBehind          = 16   // that pend while one is under way
+	compactSlices             = 10   // a tick, at least
+	compactTicks              = 3000 // in which all is to be deleted, if that takes more
 	sealAfter                 = 50 * time.Millisecond
 	readRetry                 = 500 * time.Millisecond
 	snapshotRetry             = time.Second

@@ -17,3 +17,14 @@ func (n *Node) OnStateWrite(f func() error) {
 		return write(p, off)
 	}
 }
+
+// Paces returns how many slices a tick takes of compactions with so many left, one after the other.
+func Paces(left ...int) (paces []int) {
+	var c compaction
+	for _, slices := range left {
+		c.done = slices == 0
+		c.hurry(slices)
+		paces = append(paces, c.pace)
+	}
+	return paces
+}

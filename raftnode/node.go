@@ -354,7 +354,7 @@ func (n *Node) tick() {
 	n.retryRead(now)
 	n.sealIdle(now)
 	n.flushIdle(now)
-	n.compactPhysically(compactSlices)
+	n.compactPhysically(n.compaction.pace)
 	n.tickSpace(now)
 	n.forgetAlarms(now)
 	n.snapshotTick(now)

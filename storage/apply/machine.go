@@ -276,3 +276,6 @@ func (m *Machine) CompactStep() (done bool) {
 	}
 	return m.kv.CompactStep(compactKeys)
 }
+
+// CompactionLeft is how many slices of physical compaction are left, the last of which may be a small one.
+func (m *Machine) CompactionLeft() int { return (m.kv.Compactable() + compactKeys - 1) / compactKeys }

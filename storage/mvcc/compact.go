@@ -28,7 +28,7 @@ func (s *Store) CompactStep(max int) (done bool) {
 		s.removeOldest(row.key)
 		s.view = nil
 	}
-	if more || !s.condemned.empty() {
+	if more || s.condemned.rows() > 0 {
 		return false
 	}
 	s.condemned = condemned{}
@@ -38,6 +38,9 @@ func (s *Store) CompactStep(max int) (done bool) {
 	}
 	return true
 }
+
+// Compactable is how many rows CompactStep has left to remove.
+func (s *Store) Compactable() int { return s.garbage.waitingAt(s.compact) + s.condemned.rows() }
 
 // condemn gathers up to max compacted rows, and reports whether the queue has more.
 func (s *Store) condemn(max int) (more bool) {

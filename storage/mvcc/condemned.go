@@ -35,7 +35,8 @@ func (c *condemned) add(g garbage, it *item) {
 // full: what is gathered waits for its turn.
 func (c *condemned) full() bool { return len(c.gathered) >= condemnedRows }
 
-func (c *condemned) empty() bool { return len(c.gathered)+len(c.ordered) == c.taken }
+// rows is how many were not taken yet.
+func (c *condemned) rows() int { return len(c.gathered) + len(c.ordered) - c.taken }
 
 // take takes up to max rows, and none while there are others to be gathered with them; all says that there are not.
 func (c *condemned) take(max int, all bool) []condemnedRow {

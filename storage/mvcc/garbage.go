@@ -51,19 +51,29 @@ func (q *garbageQueue) pop() garbage {
 
 // totalAt is the size of all rows, taken and waiting, that a compaction at rev removes.
 func (q *garbageQueue) totalAt(rev int64) int64 {
-	c := sort.Search(len(q.chunks), func(i int) bool {
-		first := 0
-		if i == 0 {
-			first = q.head
-		}
-		return q.chunks[i][first].at > rev
-	})
-	if c == 0 {
+	chunk, n := q.upTo(rev)
+	if n == 0 {
 		return q.popped
 	}
-	chunk := q.chunks[c-1]
-	if c == 1 {
-		chunk = chunk[q.head:]
+	return q.chunks[chunk][n-1].total
+}
+
+// waitingAt is the number of rows that wait for a compaction at rev.
+func (q *garbageQueue) waitingAt(rev int64) int {
+	chunk, n := q.upTo(rev)
+	if n == 0 {
+		return 0
 	}
-	return chunk[sort.Search(len(chunk), func(i int) bool { return chunk[i].at > rev })-1].total
+	return chunk*garbageChunk + n - q.head // all chunks before that one are full
+}
+
+// upTo returns the last chunk with a row that a compaction at rev removes, and how many entries at its start are such; 0 of the
+// first if there are none.
+func (q *garbageQueue) upTo(rev int64) (chunk, n int) {
+	if !q.hasUpTo(rev) {
+		return 0, 0
+	}
+	chunk = sort.Search(len(q.chunks), func(i int) bool { return i > 0 && q.chunks[i][0].at > rev }) - 1
+	entries := q.chunks[chunk]
+	return chunk, sort.Search(len(entries), func(i int) bool { return entries[i].at > rev })
 }

@@ -143,6 +143,9 @@ func TestCompactStepIsBounded(t *testing.T) {
 		if removed > was+7 || steps > 2*rows/7+1 {
 			t.Fatalf("step %d: %d rows removed, and %d before", steps, removed, was)
 		}
+		if left := r.store.Compactable(); left != rows-1-removed {
+			t.Fatalf("step %d: %d rows are left, with %d of %d removed", steps, left, removed, rows-1)
+		}
 		before := r.store.index.get("a").it.before()
 		if len(before)+1 != rows-removed || cap(before) > 2*len(before)+1 && cap(before) > 64 {
 			t.Fatalf("%d rows left of %d, room for %d", len(before)+1, rows-removed, cap(before))
@@ -212,12 +215,15 @@ func TestGarbageQueue(t *testing.T) {
 		if taken > 0 {
 			rev = max(rev, all[taken-1].at) // compact revisions only grow
 		}
-		want := int64(0)
-		if n := sortedCount(all, rev); n > 0 {
+		want, n := int64(0), sortedCount(all, rev)
+		if n > 0 {
 			want = all[n-1].total
 		}
 		if got := q.totalAt(rev); got != want {
 			t.Fatalf("total at %d is %d, want %d", rev, got, want)
+		}
+		if got := q.waitingAt(rev); got != max(0, n-taken) {
+			t.Fatalf("%d entries wait at %d, want %d", got, rev, max(0, n-taken))
 		}
 	}
 }
