@@ -149,7 +149,7 @@ const (
 	maxCommittedSizePerReady  = 4 << 20
 	flushInterval             = 100 * time.Millisecond
 	maxFlushesBehind          = 16   // that pend while one is under way
-	compactSlices             = 10   // a tick, at least
+	compactSlices             = 5    // a tick, at least
 	compactTicks              = 3000 // in which all is to be deleted, if that takes more
 	sealAfter                 = 50 * time.Millisecond
 	readRetry                 = 500 * time.Millisecond
