@@ -26,11 +26,23 @@ func (n *Node) Terminate() error {
 	return err
 }
 
-// Pause stops the process where it is, until Continue, Terminate or Kill.
-func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
+// Pause stops the process where it is, until Continue, Terminate or Kill. It returns when none of its threads runs.
+func (n *Node) Pause() error {
+	p, err := n.signal(syscall.SIGSTOP)
+	if err != nil {
+		return err
+	}
+	if err := awaitStopped(p.cmd.Process.Pid); err != nil {
+		return fmt.Errorf("wait until %s is paused: %w", n.Name, err)
+	}
+	return nil
+}
 
 // Continue lets a paused process go on.
-func (n *Node) Continue() error { return n.signal(syscall.SIGCONT) }
+func (n *Node) Continue() error {
+	_, err := n.signal(syscall.SIGCONT)
+	return err
+}
 
 // end sends the signals, of which the first asks for the end.
 func (n *Node) end(signals ...syscall.Signal) (*process, error) {
@@ -50,17 +62,18 @@ func (n *Node) end(signals ...syscall.Signal) (*process, error) {
 	return p, nil
 }
 
-func (n *Node) signal(s syscall.Signal) error {
+// signal sends one that does not ask for the end, and returns the process that got it.
+func (n *Node) signal(s syscall.Signal) (*process, error) {
 	p := n.running()
 	if p == nil {
-		return fmt.Errorf("%v to %s: %w", s, n.Name, ErrNotRunning)
+		return nil, fmt.Errorf("%v to %s: %w", s, n.Name, ErrNotRunning)
 	}
 	err := p.cmd.Process.Signal(s)
 	if errors.Is(err, os.ErrProcessDone) {
 		err = ErrNotRunning
 	}
 	if err != nil {
-		return fmt.Errorf("%v to %s: %w", s, n.Name, err)
+		return nil, fmt.Errorf("%v to %s: %w", s, n.Name, err)
 	}
-	return nil
+	return p, nil
 }
