@@ -10,10 +10,11 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/quorumkv/quorumkv/internal/buffers"
 	"github.com/quorumkv/quorumkv/storage/apply"
 )
 
-// Most ranges want pairs as they are stored. They are read into the buffers that gRPC sends, which go back to its pool piece by
+// Most ranges want pairs as they are stored. They are read into the buffers that gRPC sends, which go back to the pool piece by
 // piece: a large answer is in memory once, without a message and a pair's struct for each key, and only what of it is not on the
 // wire yet.
 
@@ -24,7 +25,7 @@ const (
 	fieldCount = protowire.Number(4)
 )
 
-// Sizes of the buffers, those of gRPC's pool: the first one takes a small answer.
+// Sizes of the buffers: the first one takes a small answer. A pair that is larger has one of its own size.
 const (
 	firstRangeBuffer = 4 << 10
 	rangeBuffer      = 32 << 10
@@ -46,31 +47,21 @@ func (c *rangeEncoder) append(bytes int, f func(b []byte) []byte) {
 
 // grow goes on in another buffer.
 func (c *rangeEncoder) grow(bytes int) {
-	size := rangeBuffer
+	size := max(rangeBuffer, bytes)
 	if c.last == nil && bytes <= firstRangeBuffer {
 		size = firstRangeBuffer
 	}
 	c.put()
-	if bytes > rangeBuffer { // the pool's next size is far larger
-		own := make([]byte, 0, bytes)
-		c.last = &own
-		return
-	}
-	c.last = mem.DefaultBufferPool().Get(size)
+	c.last = buffers.Pool.Get(size)
 	*c.last = (*c.last)[:0]
 }
 
 // put hands the last buffer over.
 func (c *rangeEncoder) put() {
-	if c.last == nil {
-		return
+	if c.last != nil {
+		c.full = append(c.full, mem.NewBuffer(c.last, buffers.Pool))
+		c.last = nil
 	}
-	var pool mem.BufferPool
-	if cap(*c.last) <= rangeBuffer {
-		pool = mem.DefaultBufferPool()
-	}
-	c.full = append(c.full, mem.NewBuffer(c.last, pool))
-	c.last = nil
 }
 
 // pair returns the room for an encoded pair of that size.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/quorumkv/quorumkv/internal/buffers"
 	"github.com/quorumkv/quorumkv/storage/apply"
 )
 
@@ -21,6 +22,13 @@ func TestEncodedRange(t *testing.T) {
 	n := newSoloNode(t)
 	k := &kvServer{api: newAPI(n, testConfig())}
 	defer k.self.close()
+	for _, size := range []int{firstRangeBuffer, rangeBuffer, 2 * rangeBuffer, 16 * rangeBuffer} { // nothing left in a buffer may be sent
+		b := buffers.Pool.Get(size)
+		for i := range *b {
+			(*b)[i] = 0xff
+		}
+		buffers.Pool.Put(b)
+	}
 	put := func(key string, size int) {
 		t.Helper()
 		r := &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte(key), Value: make([]byte, size)}}

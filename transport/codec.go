@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/quorumkv/quorumkv/internal/buffers"
 	"github.com/quorumkv/quorumkv/transport/peerpb"
 )
 
@@ -42,17 +43,17 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	// The cached size is valid: it was computed in the line above, and messages do not change once sent.
 	size := proto.Size(m)
-	buf := pool.Get(size + crcBytes)
+	buf := buffers.Pool.Get(size + crcBytes)
 	data, err := encode((*buf)[:0], m, proto.MarshalOptions{UseCachedSize: true})
 	if err != nil {
-		pool.Put(buf)
+		buffers.Pool.Put(buf)
 		return nil, err
 	}
 	*buf = data
 	if f, ok := v.(*frame); ok {
 		f.size = len(*buf)
 	}
-	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
+	return mem.BufferSlice{mem.NewBuffer(buf, buffers.Pool)}, nil
 }
 
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
@@ -60,7 +61,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if err != nil {
 		return err
 	}
-	buf := data.MaterializeToBuffer(pool)
+	buf := data.MaterializeToBuffer(buffers.Pool)
 	defer buf.Free()
 	b := buf.ReadOnlyData()
 	if f, ok := v.(*frame); ok {
