@@ -19,6 +19,17 @@ func TestPool(t *testing.T) {
 	}
 }
 
+// TestLentAgain: what is given back is lent to the next one, but for what the collector and the race detector take.
+func TestLentAgain(t *testing.T) {
+	var p pool
+	for _, length := range []int{1<<10 + 1, 4 << 10, 100_000, 1 << largest} {
+		const never = 2 // the buffer and the slice that says where it is
+		if allocs := testing.AllocsPerRun(100, func() { p.Put(p.Get(length)) }); allocs >= never {
+			t.Errorf("%v allocations for %d bytes each time, although they are given back", allocs, length)
+		}
+	}
+}
+
 // BenchmarkPool: what a message costs before it is encoded.
 func BenchmarkPool(b *testing.B) {
 	for b.Loop() {
